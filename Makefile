@@ -1,0 +1,55 @@
+# On a fresh machine `make demo` and `make test` each do everything from nothing: they make the
+# environment, install the package with the versions of constraints.txt, and run.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_OUT ?= demo_report
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOWEST := .venv-lowest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint doc bench lowest clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-core ## simulate EEG, run the whole pipeline, write an HTML report
+	$(BIN)/python -m mne_neurolm.demo --out $(DEMO_OUT)
+
+test: lint ## everything a change must pass: lint, then the test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test ## ruff, mypy, codespell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+doc: $(VENV)/.installed-doc ## build the documentation in doc/_build/html; warnings are errors
+	rm -rf doc/generated
+	$(BIN)/python -m sphinx -W --keep-going -b html doc doc/_build/html
+
+bench: $(VENV)/.installed-test ## run the benchmarks
+	$(BIN)/python benchmarks/bench.py
+
+lowest: ## run the test suite with the oldest versions that pyproject.toml allows
+	test -x $(LOWEST)/bin/pip || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python tools/lowest.py test > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -c $(LOWEST)/constraints.txt -e ".[test]"
+	# Old releases deprecate other things than new ones; only the tested behaviour counts here.
+	$(LOWEST)/bin/python -m pytest -W default::DeprecationWarning -W default::FutureWarning \
+		-W default::PendingDeprecationWarning
+
+clean: ## remove what the other targets wrote, except the environments
+	rm -rf build dist doc/_build doc/generated $(DEMO_OUT) .mypy_cache .pytest_cache .ruff_cache
+	find mne_neurolm tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp per set of extras: quick when nothing changed, a new installation when the
+# requirements did.
+$(VENV)/.installed-%: pyproject.toml constraints.txt
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e ".$(if $(filter core,$*),,[$*])"
+	touch $@

@@ -1,0 +1,1 @@
+"""Helpers shared by the other modules; nothing here is public."""
