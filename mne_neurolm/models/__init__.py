@@ -1,0 +1,1 @@
+"""The networks: neural tokenizer, language model, and what turns logits into answers."""

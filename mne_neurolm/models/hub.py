@@ -1,0 +1,147 @@
+"""From the name of a model to the model."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from mne.utils import logger
+
+from .convert import convert_checkpoint, load_converted
+from .neurolm import NeuroLM
+
+# The authors' repository on the Hugging Face hub, and what its files are called there.
+RELEASED_REPOSITORY = "Weibang/NeuroLM"
+RELEASED_TOKENIZER = r"(?:.*/)?VQ\.pt"
+RELEASED_MODELS = {
+    "neurolm-b": r"(?:.*/)?NeuroLM-B\.pt",
+    "neurolm-l": r"(?:.*/)?NeuroLM-L\.pt",
+    "neurolm-xl": r"(?:.*/)?NeuroLM-XL\.pt",
+}
+# GPT-2's byte-pair encoding, which all released models share.
+TEXT_REPOSITORY = "openai-community/gpt2"
+TEXT_FILES = ("vocab.json", "merges.txt")
+
+
+def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> NeuroLM:
+    """Load a model by name.
+
+    Parameters
+    ----------
+    model : str | pathlib.Path | NeuroLM
+        ``"tiny"``, the model that comes with the package; ``"neurolm-b"``, ``"neurolm-l"`` or
+        ``"neurolm-xl"``, the released weights, which are downloaded and converted on first use; a
+        directory that ``save_pretrained`` or ``convert_checkpoint`` wrote; a released ``.pt`` file;
+        or the id of a hub repository such as ``"user/model"``. A NeuroLM is returned as it is.
+    revision : str | None
+        Revision of a hub repository: a branch, tag or commit.
+
+    Returns
+    -------
+    model : NeuroLM
+        The model in evaluation mode, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+    OSError
+        If a remote model can't be had; the message gives the manual steps.
+
+    Notes
+    -----
+    Nothing touches the network unless a remote model is named.
+    """
+    if isinstance(model, NeuroLM):
+        return model
+    name = str(model)
+    if name == "tiny":
+        return NeuroLM.from_pretrained(str(files("mne_neurolm") / "assets" / "tiny"))
+    if name.lower() in RELEASED_MODELS:
+        return NeuroLM.from_pretrained(_released_directory(name.lower(), revision))
+    path = Path(name)
+    if path.suffix == ".pt":
+        return _load_pt(path)
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ValueError(
+                f"{path} is no model directory: it has no config.json. Write one with "
+                "NeuroLM.save_pretrained or python -m mne_neurolm.convert."
+            )
+        return NeuroLM.from_pretrained(path)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.exists() and not name.startswith("."):
+        return NeuroLM.from_pretrained(name, revision=revision)
+    raise ValueError(
+        f"Unknown model {name!r}: choose 'tiny', one of {sorted(RELEASED_MODELS)}, a directory with "
+        "a config.json, a released .pt file, or a hub id such as 'user/model'."
+    )
+
+
+def is_reloadable(model: object) -> bool:
+    """Whether a model can be had again from its name alone, on any machine."""
+    return isinstance(model, str) and (model == "tiny" or model.lower() in RELEASED_MODELS)
+
+
+def _load_pt(path: Path) -> NeuroLM:
+    """Load a released file: the tokenizer alone, or the language model with what lies beside it."""
+    if path.name == "VQ.pt":
+        return load_converted(None, path)
+    tokenizer = path.with_name("VQ.pt")
+    texts = [d for d in (path.parent, path.parent / "gpt2") if _has_text_tokenizer(d)]
+    if not path.exists() or not tokenizer.exists() or not texts:
+        raise ValueError(
+            f"To load {path.name} directly, {path.parent} must hold it, VQ.pt, and GPT-2's "
+            f"{' and '.join(TEXT_FILES)} (there or in a folder gpt2). Or convert once and load the "
+            f"directory: python -m mne_neurolm.convert {path} --tokenizer VQ.pt "
+            "--text-tokenizer DIR --output DIR"
+        )
+    return load_converted(path, tokenizer, text_tokenizer=texts[0])
+
+
+def _has_text_tokenizer(directory: Path) -> bool:
+    return all((directory / name).exists() for name in TEXT_FILES)
+
+
+def cache_directory() -> Path:
+    """Return where converted models are kept: ``$MNE_NEUROLM_CACHE`` or ``~/.cache/mne-neurolm``."""
+    return Path(os.environ.get("MNE_NEUROLM_CACHE", Path.home() / ".cache" / "mne-neurolm"))
+
+
+def _released_directory(name: str, revision: str | None) -> Path:
+    """Return the converted directory of a released model, made on first use."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    directory = cache_directory() / (name if revision is None else f"{name}-{revision}")
+    if (directory / "config.json").exists():
+        return directory
+    try:
+        available = HfApi().list_repo_files(RELEASED_REPOSITORY, revision=revision)
+        checkpoint, tokenizer = (
+            hf_hub_download(RELEASED_REPOSITORY, _find(pattern, available), revision=revision)
+            for pattern in (RELEASED_MODELS[name], RELEASED_TOKENIZER)
+        )
+        text = [hf_hub_download(TEXT_REPOSITORY, file) for file in TEXT_FILES]
+    except Exception as error:  # hub, network and proxy errors share no base class
+        raise OSError(
+            f"The released weights of {name!r} could not be fetched from {RELEASED_REPOSITORY} "
+            f"({type(error).__name__}: {error}). By hand: download the model's .pt file, VQ.pt, and "
+            f"GPT-2's {' and '.join(TEXT_FILES)}; run python -m mne_neurolm.convert MODEL.pt "
+            "--tokenizer VQ.pt --text-tokenizer DIR --output OUT; then use model='OUT'."
+        ) from error
+    logger.info(f"Converting {name} once, to {directory}.")
+    # Written beside and renamed, so that an interrupted conversion leaves nothing half-done.
+    partial = directory.with_name(f"{directory.name}.partial-{os.getpid()}")
+    convert_checkpoint(checkpoint, tokenizer, partial, text_tokenizer=Path(text[0]).parent)
+    partial.replace(directory)
+    return directory
+
+
+def _find(pattern: str, available: list[str]) -> str:
+    matches = [name for name in available if re.fullmatch(pattern, name, flags=re.IGNORECASE)]
+    if len(matches) != 1:
+        raise FileNotFoundError(
+            f"expected one file like {pattern!r}, found {matches} among {available}"
+        )
+    return matches[0]

@@ -1,0 +1,87 @@
+"""The transformer block of the neural tokenizer: pre-norm, no biases (paper, Table 7)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SelfAttention(nn.Module):
+    """Bidirectional multi-head self-attention without biases."""
+
+    def __init__(self, n_embd: int, n_head: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.c_attn = nn.Linear(n_embd, 3 * n_embd, bias=False)
+        self.c_proj = nn.Linear(n_embd, n_embd, bias=False)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Attend over all patches, or over those that ``key_mask`` (batch, n) allows."""
+        batch, n, width = x.shape
+        query, key, value = (
+            part.view(batch, n, self.n_head, width // self.n_head).transpose(1, 2)
+            for part in self.c_attn(x).split(width, dim=2)
+        )
+        mask = None if key_mask is None else key_mask[:, None, None, :]
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.c_proj(y.transpose(1, 2).reshape(batch, n, width))
+
+
+class MLP(nn.Module):
+    """Two linear layers around an exact GELU, four times as wide inside."""
+
+    def __init__(self, n_embd: int) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(n_embd, 4 * n_embd, bias=False)
+        self.c_proj = nn.Linear(4 * n_embd, n_embd, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to the last axis."""
+        return self.c_proj(F.gelu(self.c_fc(x)))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each behind a layer norm and a residual connection."""
+
+    def __init__(self, n_embd: int, n_head: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(n_embd, bias=False)
+        self.attn = SelfAttention(n_embd, n_head)
+        self.ln_2 = nn.LayerNorm(n_embd, bias=False)
+        self.mlp = MLP(n_embd)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Map (batch, n, n_embd) to the same shape."""
+        x = x + self.attn(self.ln_1(x), key_mask)
+        return x + self.mlp(self.ln_2(x))
+
+
+def masked_group_norm(x: Tensor, norm: nn.GroupNorm, mask: Tensor | None) -> Tensor:
+    """Group norm whose statistics come from the sample's own patches only.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, channels, n_patches, n_times)
+        Feature maps; every patch is a row.
+    norm : torch.nn.GroupNorm
+        Holds the number of groups, weight, bias and epsilon.
+    mask : Tensor of bool, shape (batch, n_patches) | None
+        True for patches that exist. None: all do, and this is ``norm(x)``.
+
+    Returns
+    -------
+    y : Tensor, shape (batch, channels, n_patches, n_times)
+        The normalised maps. The released code takes padding into the statistics, so that the same
+        EEG gets other codes when padded; see ``norm_over_padding`` of the encoder.
+    """
+    if mask is None:
+        return norm(x)
+    batch, channels, n_patches, n_times = x.shape
+    grouped = x.reshape(batch, norm.num_groups, -1, n_patches, n_times)
+    weight = mask[:, None, None, :, None].to(x.dtype)
+    count = weight.sum(dim=(2, 3, 4), keepdim=True) * grouped.shape[2] * n_times
+    mean = (grouped * weight).sum(dim=(2, 3, 4), keepdim=True) / count
+    var = ((grouped - mean).square() * weight).sum(dim=(2, 3, 4), keepdim=True) / count
+    y = ((grouped - mean) * torch.rsqrt(var + norm.eps)).reshape(x.shape)
+    return y * norm.weight[:, None, None] + norm.bias[:, None, None]

@@ -1,0 +1,269 @@
+"""Tasks: the question a model is asked, and the answers it may give."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class EncodedTask:
+    """A task in the language model's ids.
+
+    Attributes
+    ----------
+    prompt : list of int
+        ``[SEP]Question: ... Answer:``.
+    answers : list of list of int
+        One per label, in the task's order, each closed by the end-of-text token.
+    """
+
+    prompt: list[int]
+    answers: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task in words.
+
+    Parameters
+    ----------
+    name : str
+        Name of the task.
+    question : str
+        The question, e.g. ``"Is this EEG segment abnormal?"``.
+    answers : mapping of label to str
+        Text of the answer that each label stands for. At least two.
+    options : bool
+        List the answers in the prompt as lettered options, and answer with the letter
+        (``"(A)"``), as the paper does for tasks with long answers. Default False.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two answers, two answers are the same or one is empty, or there are
+        more options than letters.
+
+    Notes
+    -----
+    Prompts follow the paper's Table 5 and the released code:
+    ``Question: ... Options: (A) ... . (B) ... . Answer: (`` or ``Question: ... Answer:``.
+
+    Examples
+    --------
+    >>> from mne_neurolm import Task
+    >>> hands = Task("hands", "Which hand is imagined?", {"left": "left", "right": "right"})
+    >>> hands.prompt()
+    'Question: Which hand is imagined? Answer:'
+    """
+
+    name: str
+    question: str
+    answers: Mapping[Any, str]
+    options: bool = False
+    labels: tuple[Any, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        texts = [str(text).strip() for text in self.answers.values()]
+        if len(texts) < 2:
+            raise ValueError(
+                f"Task {self.name!r} has {len(texts)} answers; it needs at least two, as "
+                "answers={label: text, ...}."
+            )
+        if "" in texts or len({text.lower() for text in texts}) < len(texts):
+            raise ValueError(
+                f"Answers of task {self.name!r} must be different and not empty; got {texts}."
+            )
+        if self.options and len(texts) > len(_LETTERS):
+            raise ValueError(
+                f"Task {self.name!r} has {len(texts)} options; letters allow {len(_LETTERS)}. "
+                "Use options=False."
+            )
+        object.__setattr__(self, "labels", tuple(self.answers))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.question, tuple(self.answers.items()), self.options))
+
+    def prompt(self, order: Sequence[int] | None = None) -> str:
+        """Return the question as the model reads it.
+
+        Parameters
+        ----------
+        order : sequence of int | None
+            Order in which options are listed, as indices into the answers. None: as given.
+
+        Returns
+        -------
+        prompt : str
+            The text after ``[SEP]``.
+        """
+        if not self.options:
+            return f"Question: {self.question} Answer:"
+        texts = list(self.answers.values())
+        listed = " ".join(
+            f"({letter}) {texts[index]}."
+            for letter, index in zip(_LETTERS, self._order(order), strict=False)
+        )
+        return f"Question: {self.question} Options: {listed} Answer: ("
+
+    def answer_texts(self, order: Sequence[int] | None = None) -> list[str]:
+        """Return what completes the prompt for each label, in the order of ``labels``."""
+        # The space before the end-of-text token is the released code's.
+        if not self.options:
+            return [f" {text} " for text in self.answers.values()]
+        letters = {
+            index: letter for letter, index in zip(_LETTERS, self._order(order), strict=False)
+        }
+        return [f"{letters[index]}) " for index in range(len(self.answers))]
+
+    def encode(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        sep_token_id: int,
+        order: Sequence[int] | None = None,
+    ) -> EncodedTask:
+        """Return prompt and answers in ids of a text tokenizer; see :class:`EncodedTask`."""
+        from .models.text import encode_text
+
+        prompt = [sep_token_id, *encode_text(tokenizer, self.prompt(order))]
+        answers = [
+            [*encode_text(tokenizer, text), tokenizer.eos_token_id]
+            for text in self.answer_texts(order)
+        ]
+        return EncodedTask(prompt, answers)
+
+    def label_indices(self, y: Any) -> np.ndarray:
+        """Map labels to positions among the answers.
+
+        Parameters
+        ----------
+        y : array-like, shape (n,)
+            Labels as the task names them, or the answers' own words (any case), or integers 0 to
+            n - 1, which stand for the answers in order.
+
+        Returns
+        -------
+        indices : ndarray of int64, shape (n,)
+            Position of each label's answer.
+
+        Raises
+        ------
+        ValueError
+            If a label belongs to none of them.
+        """
+        y = np.asarray(y)
+        if y.ndim != 1:
+            raise ValueError(f"Labels must be one-dimensional; got shape {y.shape}.")
+        by_label: dict[Hashable, int] = {label: i for i, label in enumerate(self.labels)}
+        by_text = {text.strip().lower(): i for i, text in enumerate(self.answers.values())}
+        values, inverse = np.unique(y, return_inverse=True)
+        found, unknown = [], []
+        for value in values.tolist():
+            position = by_label.get(value)
+            if position is None and isinstance(value, str):
+                position = by_text.get(value.strip().lower())
+            # Positions only serve labels that are not themselves integers: 1 and 2 as labels must
+            # never be read as the second and third answer.
+            if position is None and not any(isinstance(known, int) for known in self.labels):
+                whole = isinstance(value, (int, float)) and float(value).is_integer()
+                position = int(value) if whole and 0 <= value < len(self.labels) else None
+            if position is None:
+                unknown.append(value)
+            else:
+                found.append(position)
+        if unknown:
+            raise ValueError(
+                f"Labels {unknown} do not belong to task {self.name!r}. Allowed are "
+                f"{list(self.labels)}, their answers {list(self.answers.values())}, or integers 0 "
+                f"to {len(self.labels) - 1} in that order. For other classes define your own: "
+                "Task(name, question, answers={label: text, ...})."
+            )
+        return np.asarray(found, dtype=np.int64)[inverse.ravel()]
+
+    def _order(self, order: Sequence[int] | None) -> Sequence[int]:
+        n = len(self.answers)
+        if order is None:
+            return range(n)
+        if sorted(order) != list(range(n)):
+            raise ValueError(f"order must be a permutation of 0 to {n - 1}; got {list(order)}.")
+        return order
+
+
+# The six tasks of the paper (Table 5); wording and order of labels as in the released code.
+_TASKS = (
+    Task("tuab", "Is this EEG segment abnormal?", {"normal": "No", "abnormal": "Yes"}),
+    Task(
+        "tuev",
+        "Which event type does this EEG segment belong to?",
+        {
+            "spsw": "spike and slow wave",
+            "gped": "generalized periodic epileptiform discharge",
+            "pled": "periodic lateralized epileptiform discharge",
+            "eyem": "eye movement",
+            "artf": "artifact",
+            "bckg": "background",
+        },
+        options=True,
+    ),
+    Task(
+        "seed",
+        "Which emotion type does this EEG segment belong to?",
+        {"positive": "Positive", "neutral": "Neutral", "negative": "Negative"},
+    ),
+    Task(
+        "hmc",
+        "Which sleep type does this EEG segment belong to?",
+        {"W": "Wake", "N1": "NREM-1", "N2": "NREM-2", "N3": "NREM-3", "R": "REM"},
+        options=True,
+    ),
+    Task("workload", "Is this EEG segment of high workload?", {"low": "No", "high": "Yes"}),
+    Task(
+        "tusl",
+        "Which type does this EEG segment belong to?",
+        {"bckg": "background", "seiz": "seizure", "slow": "slowing"},
+        options=True,
+    ),
+)
+TASKS: dict[str, Task] = {task.name: task for task in _TASKS}
+
+
+def get_task(name: str | Task) -> Task:
+    """Return one of the paper's six tasks.
+
+    Parameters
+    ----------
+    name : "tuab" | "tuev" | "seed" | "hmc" | "workload" | "tusl" | Task
+        Name of the task (paper, Table 5). A :class:`Task` is returned as it is.
+
+    Returns
+    -------
+    task : Task
+        The task.
+
+    Raises
+    ------
+    ValueError
+        If there is no task of that name.
+
+    Examples
+    --------
+    >>> from mne_neurolm import get_task
+    >>> get_task("workload").answers
+    {'low': 'No', 'high': 'Yes'}
+    """
+    if isinstance(name, Task):
+        return name
+    if not isinstance(name, str) or name.lower() not in TASKS:
+        raise ValueError(
+            f"Unknown task {name!r}; choose one of {sorted(TASKS)}, or define your own: "
+            "Task(name, question, answers={label: text, ...})."
+        )
+    return TASKS[name.lower()]
