@@ -1,0 +1,151 @@
+"""An HTML report of one run of the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def results_table(results: Mapping[str, Mapping[str, float]]) -> str:
+    """Format results as an HTML table.
+
+    Parameters
+    ----------
+    results : dict of dict of float
+        Scores of every method: method -> metric -> value. NaN is shown as a dash, and so is a
+        metric that another method has and this one lacks.
+
+    Returns
+    -------
+    html : str
+        The table, one row per method.
+    """
+    metrics = list(dict.fromkeys(metric for row in results.values() for metric in row))
+    head = "".join(f"<th>{escape(metric.replace('_', ' '))}</th>" for metric in metrics)
+    rows = ""
+    for method, row in results.items():
+        values = (row.get(metric, float("nan")) for metric in metrics)
+        cells = "".join(f"<td>{'–' if np.isnan(v) else f'{v:.3f}'}</td>" for v in values)
+        rows += f"<tr><td>{escape(method)}</td>{cells}</tr>"
+    return (
+        '<table class="table table-striped"><thead><tr><th>method</th>'
+        f"{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def demo_report(
+    *,
+    results: Mapping[str, Mapping[str, float]],
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    labels: Sequence[Any],
+    original: ArrayLike,
+    reconstruction: ArrayLike,
+    ch_names: Sequence[str],
+    codes: ArrayLike,
+    codebook_size: int,
+    times: ArrayLike,
+    n_text: int = 20,
+    names: Sequence[str] | None = None,
+    sfreq: float = 200.0,
+    examples: Mapping[str, int] | None = None,
+    description: str = "",
+    title: str = "NeuroLM demo",
+) -> mne.Report:
+    """Put results, predictions, reconstructions, codes and the mask into one HTML report.
+
+    Parameters
+    ----------
+    results : dict of dict of float
+        Scores of every method: method -> metric -> value.
+    y_true, y_pred : array-like, shape (n_epochs,)
+        True and predicted labels of the test epochs.
+    labels : sequence, length n_classes
+        The labels in the order of the confusion matrix.
+    original : array-like, shape (n_examples, n_chans, n_times)
+        Some test epochs, in any unit.
+    reconstruction : array-like, shape (n_examples, n_chans, n_times)
+        Their reconstructions from codes, in any unit.
+    ch_names : sequence of str, length n_chans
+        Names of the channels.
+    codes : array-like of int, shape (n_epochs, n_tokens)
+        Codes of the test epochs.
+    codebook_size : int
+        Number of codes in the codebook.
+    times : array-like of int, shape (n_tokens,)
+        Second of each token of an epoch.
+    n_text : int
+        Text tokens to draw after the EEG in the mask. Default 20.
+    names : sequence of str | None
+        What to call the labels. ``None`` (default): the labels themselves.
+    sfreq : float
+        Sampling rate in Hz of the waveforms. Default 200.0.
+    examples : dict of int | None
+        Reconstructions to show: title -> index into ``original``. ``None`` (default): the first.
+    description : str
+        Plain text at the top: data, split, settings. Default: none.
+    title : str
+        Title of the report.
+
+    Returns
+    -------
+    report : mne.Report
+        The report; ``report.save("report.html")`` writes it.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match.
+    """
+    import matplotlib.pyplot as plt
+
+    from mne_neurolm.viz import plot_code_usage, plot_confusion, plot_mask, plot_reconstruction
+
+    before, after = np.asarray(original), np.asarray(reconstruction)
+    if before.shape != after.shape or before.ndim != 3:
+        raise ValueError(
+            "original and reconstruction must have the same shape (n_examples, n_chans, n_times); "
+            f"got "
+            f"{before.shape} and {after.shape}."
+        )
+    report = mne.Report(title=title, verbose="error")
+    text = "".join(f"<p>{escape(line)}</p>" for line in description.splitlines() if line.strip())
+    report.add_html(text + results_table(results), title="Results", tags=("results",))
+    figures = [
+        (
+            plot_confusion(y_true, y_pred, labels, names=names, show=False),
+            "Confusion matrix",
+            "Test epochs. Colour and percentage are the share of the true class.",
+        ),
+    ]
+    for name, k in ({"Reconstruction": 0} if examples is None else examples).items():
+        figures.append(
+            (
+                plot_reconstruction(before[k], after[k], ch_names, sfreq=sfreq, show=False),
+                name,
+                "Every channel and second is one code. The decoder predicts waveforms z-scored "
+                "over the epoch, so both are shown z-scored. Grey lines separate the tokens.",
+            )
+        )
+    figures += [
+        (
+            plot_code_usage(codes, codebook_size, show=False),
+            "Code usage",
+            "How often the codes of the codebook occur in the test epochs.",
+        ),
+        (
+            plot_mask(times, n_text, show=False),
+            "Stair-step mask",
+            "A token attends to all channels of its own and of earlier seconds; the text that "
+            "follows sees all EEG and the text before it.",
+        ),
+    ]
+    for fig, name, caption in figures:
+        report.add_figure(fig, title=name, caption=caption, image_format="png")
+        plt.close(fig)
+    return report

@@ -1,0 +1,6 @@
+"""Figures of codes, reconstructions, masks and predictions."""
+
+from mne_neurolm.viz.predictions import plot_confusion
+from mne_neurolm.viz.tokens import plot_code_usage, plot_mask, plot_reconstruction
+
+__all__ = ["plot_code_usage", "plot_confusion", "plot_mask", "plot_reconstruction"]
