@@ -1,0 +1,169 @@
+"""What each stage minimises, as plain functions of a model and a batch.
+
+Every function returns a dictionary of scalar tensors; ``"loss"`` is the one to differentiate, the
+others are its parts. Shapes: B = samples, N = patches of a sample, T = text tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..models.neurolm import NeuroLM
+from ..models.scoring import answer_log_probs
+from ..models.vq import VQ, reconstruction_targets
+
+Losses = dict[str, Tensor]
+
+
+def vq_objective(
+    vq: VQ,
+    patches: Tensor,
+    channels: Tensor,
+    times: Tensor,
+    mask: Tensor | None = None,
+    *,
+    word_embeddings: Tensor | None = None,
+    alpha: float = 0.0,
+) -> Losses:
+    """Stage 1: reconstruction, codebook and alignment with text (paper, Eq. 2 to 6).
+
+    Parameters
+    ----------
+    vq : VQ
+        The neural tokenizer; its codebook moves if it is in training mode.
+    patches : Tensor, shape (B, N, 200)
+        Patches in units of 100 µV.
+    channels, times : Tensor of int64, shape (N,) or (B, N)
+        Vocabulary row and second of each patch.
+    mask : Tensor of bool, shape (B, N) | None
+        True for patches that exist; only these count.
+    word_embeddings : Tensor, shape (n, D) | None
+        Frozen word embeddings of random text, the "text" side of the domain classifier. None:
+        no alignment, as in the paper's Figure 11.
+    alpha : float
+        Strength of the reversed gradient, see :func:`~mne_neurolm.training.optim.alignment_weight`.
+
+    Returns
+    -------
+    losses : dict of Tensor
+        ``loss``, ``frequency``, ``raw``, ``commitment``, ``domain_eeg`` and ``domain_text``.
+    """
+    out = vq(patches, channels, times, mask)
+    target_frequency, target_raw = reconstruction_targets(patches, mask)
+    valid = slice(None) if mask is None else mask
+    losses = {
+        "frequency": F.mse_loss(out.frequency[valid].float(), target_frequency[valid]),
+        "raw": F.mse_loss(out.raw[valid].float(), target_raw[valid]),
+        "commitment": out.commitment_loss,
+    }
+    if word_embeddings is not None:
+        losses["domain_eeg"] = domain_loss(vq, out.hidden[valid].flatten(0, -2), 0, alpha)
+        losses["domain_text"] = domain_loss(vq, word_embeddings.detach(), 1)
+    return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+
+def domain_loss(vq: VQ, features: Tensor, domain: int, alpha: float = 0.0) -> Tensor:
+    """Cross-entropy of the domain classifier on features (n, D) of EEG (0) or text (1)."""
+    logits = vq.domain_logits(features, alpha).float()
+    return F.cross_entropy(logits, logits.new_full(logits.shape[:1], domain, dtype=torch.long))
+
+
+def autoregressive_objective(
+    model: NeuroLM, hidden: Tensor, codes: Tensor, channels: Tensor, times: Tensor
+) -> Losses:
+    """Stage 2, EEG: each channel predicts its own code of the next second (paper, Eq. 8).
+
+    Parameters
+    ----------
+    model : NeuroLM
+        The model.
+    hidden : Tensor, shape (B, N, n_embd)
+        Encoder hidden states.
+    codes : Tensor of int64, shape (B, N)
+        Codebook indices of the same patches.
+    channels, times : Tensor of int64, shape (N,)
+        Vocabulary row and second of each patch, all channels of a second together.
+
+    Returns
+    -------
+    losses : dict of Tensor
+        ``loss`` over the merged vocabulary, and ``accuracy``.
+
+    Raises
+    ------
+    ValueError
+        If there is only one second, which has no next one.
+    """
+    n_channels = int((times == times[0]).sum())
+    if hidden.shape[1] <= n_channels:
+        raise ValueError("Autoregression needs at least two seconds of EEG; got one.")
+    states = model(hidden, channels, times).last_hidden_state[:, :-n_channels]
+    targets = codes[:, n_channels:].flatten() + model.text_vocab_size
+    return _next_token(model, states, targets)
+
+
+def text_objective(model: NeuroLM, tokens: Tensor) -> Losses:
+    """Stages 2 and 3, text: next-token prediction over tokens (B, T + 1) (paper, Eq. 9)."""
+    states = model(input_ids=tokens[:, :-1]).last_hidden_state
+    return _next_token(model, states, tokens[:, 1:].flatten())
+
+
+def _next_token(model: NeuroLM, states: Tensor, targets: Tensor) -> Losses:
+    logits = model.logits(states).flatten(0, 1).float()
+    accuracy = (logits.detach().argmax(dim=-1) == targets).float().mean()
+    return {"loss": F.cross_entropy(logits, targets), "accuracy": accuracy}
+
+
+def instruction_objective(
+    model: NeuroLM,
+    hidden: Tensor,
+    channels: Tensor,
+    times: Tensor,
+    prompt: Sequence[int],
+    answers: Sequence[Sequence[int]],
+    labels: Tensor,
+) -> Losses:
+    """Stage 3: next-token prediction on the answer only (paper, Eq. 10).
+
+    Parameters
+    ----------
+    model, hidden, channels, times, prompt, answers
+        As for :func:`~mne_neurolm.models.scoring.answer_log_probs`.
+    labels : Tensor of int64, shape (B,)
+        Which answer is right for each sample.
+
+    Returns
+    -------
+    losses : dict of Tensor
+        ``loss``, averaged over the answers' tokens as in the released code, and ``accuracy`` of the
+        most likely answer.
+    """
+    log_probs = answer_log_probs(model, hidden, channels, times, prompt, answers, text_only=False)
+    lengths = torch.tensor([len(answer) for answer in answers], device=labels.device)
+    loss = answer_loss(log_probs, labels, lengths)
+    accuracy = (log_probs.detach().argmax(dim=1) == labels).float().mean()
+    return {"loss": loss, "accuracy": accuracy}
+
+
+def answer_loss(log_probs: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    """Negative log-probability per token of the right answers.
+
+    Parameters
+    ----------
+    log_probs : Tensor, shape (B, K)
+        Log-probability of each answer.
+    labels : Tensor of int64, shape (B,)
+        Right answers.
+    lengths : Tensor of int64, shape (K,)
+        Number of tokens of each answer.
+
+    Returns
+    -------
+    loss : Tensor, shape ()
+        The loss.
+    """
+    return -log_probs.gather(1, labels[:, None]).sum() / lengths[labels].sum()
