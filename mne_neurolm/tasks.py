@@ -49,8 +49,10 @@ class Task:
     Raises
     ------
     ValueError
-        If there are fewer than two answers, two answers are the same or one is empty, or there are
-        more options than letters.
+        If there is no question, there are fewer than two answers, two answers are the same or one
+        is empty, or there are more options than letters.
+    TypeError
+        If the answers are no mapping to texts.
 
     Notes
     -----
@@ -72,7 +74,16 @@ class Task:
     labels: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        texts = [str(text).strip() for text in self.answers.values()]
+        if not isinstance(self.question, str) or not self.question.strip():
+            raise ValueError(f"Task {self.name!r} needs a question; got {self.question!r}.")
+        if not isinstance(self.answers, Mapping) or not all(
+            isinstance(text, str) for text in self.answers.values()
+        ):
+            raise TypeError(
+                f"Answers of task {self.name!r} must be texts by label, as "
+                f"answers={{label: text, ...}}; got {self.answers!r}."
+            )
+        texts = [text.strip() for text in self.answers.values()]
         if len(texts) < 2:
             raise ValueError(
                 f"Task {self.name!r} has {len(texts)} answers; it needs at least two, as "
@@ -87,6 +98,7 @@ class Task:
                 f"Task {self.name!r} has {len(texts)} options; letters allow {len(_LETTERS)}. "
                 "Use options=False."
             )
+        object.__setattr__(self, "answers", dict(self.answers))  # the caller's may change
         object.__setattr__(self, "labels", tuple(self.answers))
 
     def __hash__(self) -> int:
@@ -158,13 +170,21 @@ class Task:
         ------
         ValueError
             If a label belongs to none of them.
+        TypeError
+            If labels are of types that can't be compared.
         """
         y = np.asarray(y)
         if y.ndim != 1:
             raise ValueError(f"Labels must be one-dimensional; got shape {y.shape}.")
         by_label: dict[Hashable, int] = {label: i for i, label in enumerate(self.labels)}
         by_text = {text.strip().lower(): i for i, text in enumerate(self.answers.values())}
-        values, inverse = np.unique(y, return_inverse=True)
+        try:
+            values, inverse = np.unique(y, return_inverse=True)
+        except TypeError as error:  # nothing orders 1 and "low"
+            kinds = sorted({type(value).__name__ for value in y.tolist()})
+            raise TypeError(
+                f"Labels mix the types {', '.join(kinds)}; name every class in one way."
+            ) from error
         found, unknown = [], []
         for value in values.tolist():
             position = by_label.get(value)

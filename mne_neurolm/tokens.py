@@ -44,6 +44,12 @@ class EEGTokens:
         return len(self.codes)
 
     def __getitem__(self, item: Any) -> EEGTokens:
+        if isinstance(item, tuple) and len(item) == 2 and item[1] is Ellipsis:
+            item = item[0]  # as scikit-learn indexes a matrix
+        if isinstance(item, tuple):
+            raise TypeError(
+                "EEGTokens are indexed by epoch only, with an int, a slice or an array."
+            )
         if isinstance(item, (int, np.integer)):
             item = [item]
         return replace(self, codes=self.codes[item], hidden=self.hidden[item])
@@ -89,9 +95,11 @@ class EEGTokens:
         """
         if copy is False:
             raise ValueError("Features are computed, so np.asarray(..., copy=False) can't be met.")
-        states = self.hidden.reshape(len(self), self.n_seconds, self.n_channels, -1)
+        states = self.hidden.reshape(
+            len(self), self.n_seconds, self.n_channels, self.hidden.shape[2]
+        )
         features = np.stack([states.mean(axis=1), states.std(axis=1)], axis=2)
-        return features.reshape(len(self), -1).astype(dtype or self.dtype, copy=False)
+        return features.reshape(self.shape).astype(dtype or self.dtype, copy=False)
 
     def feature_names(self) -> list[str]:
         """Return names of the features, such as ``Cz_mean_017``."""

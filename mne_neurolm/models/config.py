@@ -7,8 +7,9 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 # Sizes as data: preset name -> arguments of NeuroLMConfig.
-# "b", "l" and "xl": encoder and decoders of Table 7, language models of Table 8 (GPT-2, -medium, -xl);
-# the released code has 4 decoder layers where Table 7 says 3, and weights exist only for 4.
+# "b", "l" and "xl": encoder and decoders of Table 7, language models of Table 8 (GPT-2, its medium
+# and its xl); the released code has 4 decoder layers where Table 7 says 3, and weights exist only
+# for 4.
 # "tiny" is ours: small enough to live inside the package and to be trained on two CPU cores.
 _GPT2 = {
     "model_type": "gpt2",
@@ -72,6 +73,10 @@ class NeuroLMConfig(PreTrainedConfig):
     dead_code_threshold : float
         Codes whose moving-average count per batch falls below this value are replaced by encoder
         outputs of the batch. Default 0.0, which never replaces one, as in the paper.
+    frequency_target : "magnitude" | "log_magnitude"
+        What the frequency decoder predicts: the DFT magnitudes of the paper (default), z-scored
+        over the sample; or their logarithms, standardised per bin over the training data, so that
+        the many faint high frequencies count as much as the few loud low ones.
     n_channel_embeddings, n_time_embeddings : int
         Rows of the learned channel and time embeddings. Defaults 256 and 64 (released code).
     separate_encoder : bool
@@ -118,6 +123,7 @@ class NeuroLMConfig(PreTrainedConfig):
         codebook_decay: float = 0.99,
         commitment_weight: float = 1.0,
         dead_code_threshold: float = 0.0,
+        frequency_target: str = "magnitude",
         n_channel_embeddings: int = 256,
         n_time_embeddings: int = 64,
         separate_encoder: bool = False,
@@ -125,13 +131,19 @@ class NeuroLMConfig(PreTrainedConfig):
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
         **kwargs: Any,
     ) -> None:
+        if frequency_target not in ("magnitude", "log_magnitude"):
+            raise ValueError(
+                "frequency_target must be 'magnitude' or 'log_magnitude'; got "
+                f"{frequency_target!r}."
+            )
         for what, width, heads in (
             ("n_embd", n_embd, n_head),
             ("decoder_n_embd", decoder_n_embd, decoder_n_head),
         ):
             if width % heads:
                 raise ValueError(
-                    f"{what}={width} is not divisible by its {heads} attention heads; change either."
+                    f"{what}={width} is not divisible by its {heads} attention heads; change "
+                    "either."
                 )
         self.n_layer = n_layer
         self.n_head = n_head
@@ -145,18 +157,20 @@ class NeuroLMConfig(PreTrainedConfig):
         self.codebook_decay = codebook_decay
         self.commitment_weight = commitment_weight
         self.dead_code_threshold = dead_code_threshold
+        self.frequency_target = frequency_target
         self.n_channel_embeddings = n_channel_embeddings
         self.n_time_embeddings = n_time_embeddings
         self.separate_encoder = separate_encoder
         self.sep_token_id = sep_token_id
+        language: Any = text_config
         if isinstance(text_config, dict):
             fields = dict(text_config)
-            text_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        self.text_config = text_config
-        if text_config is not None and not 0 <= sep_token_id < text_config.vocab_size:
+            language = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        self.text_config = language
+        if language is not None and not 0 <= sep_token_id < language.vocab_size:
             raise ValueError(
                 f"sep_token_id={sep_token_id} lies outside the text vocabulary of "
-                f"{text_config.vocab_size} rows; enlarge text_config['vocab_size'] or move it."
+                f"{language.vocab_size} rows; enlarge text_config['vocab_size'] or move it."
             )
         # Head and word embeddings are separate matrices (released code: the head also has a row
         # per code).

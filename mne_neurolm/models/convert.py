@@ -131,14 +131,18 @@ def load_converted(
 
 def _load_words(directory: str | Path, config: NeuroLMConfig) -> PreTrainedTokenizerFast:
     """Load the text tokenizer and make sure that it is GPT-2's: ids must mean the same words."""
+    if not Path(directory).is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {directory}; pass the one with GPT-2's vocab.json and merges.txt."
+        )
     tokenizer = load_text_tokenizer(directory)
     got = (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(SEP))
-    if got != (config.text_config.eos_token_id, config.sep_token_id):
+    wanted = (PRESETS["b"]["text_config"]["eos_token_id"], config.sep_token_id)
+    if got != wanted:
         raise ValueError(
             f"{directory} is not the text tokenizer of this model: its end-of-text token and {SEP} "
-            f"have the ids {got}, but released checkpoints use GPT-2's, "
-            f"{(config.text_config.eos_token_id, config.sep_token_id)}. Pass the folder with "
-            "GPT-2's vocab.json and merges.txt."
+            f"have the ids {got}, but released checkpoints use GPT-2's, {wanted}. Pass the folder "
+            "with GPT-2's vocab.json and merges.txt."
         )
     return tokenizer
 

@@ -9,8 +9,13 @@ from pathlib import Path
 
 from mne.utils import logger
 
+from .config import NeuroLMConfig
 from .convert import convert_checkpoint, load_converted
 from .neurolm import NeuroLM
+from .text import SEP, load_text_tokenizer
+
+# The model that is part of the package.
+TINY = str(files("mne_neurolm") / "assets" / "tiny")
 
 # The authors' repository on the Hugging Face hub, and what its files are called there.
 RELEASED_REPOSITORY = "Weibang/NeuroLM"
@@ -54,11 +59,17 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
     -----
     Nothing touches the network unless a remote model is named.
     """
+    name = type(model).__name__ if isinstance(model, NeuroLM) else str(model)
+    on_hub = name.lower() in RELEASED_MODELS or _is_hub_id(name)
+    if revision is not None and not on_hub:
+        raise ValueError(
+            f"revision={revision!r} has no meaning for model {name!r}: only repositories on the "
+            "hub have revisions. Leave it out."
+        )
     if isinstance(model, NeuroLM):
         return model
-    name = str(model)
     if name == "tiny":
-        return NeuroLM.from_pretrained(str(files("mne_neurolm") / "assets" / "tiny"))
+        return NeuroLM.from_pretrained(TINY)
     if name.lower() in RELEASED_MODELS:
         return NeuroLM.from_pretrained(_released_directory(name.lower(), revision))
     path = Path(name)
@@ -71,12 +82,58 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
                 "NeuroLM.save_pretrained or python -m mne_neurolm.convert."
             )
         return NeuroLM.from_pretrained(path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.exists() and not name.startswith("."):
+    if on_hub:
         return NeuroLM.from_pretrained(name, revision=revision)
     raise ValueError(
-        f"Unknown model {name!r}: choose 'tiny', one of {sorted(RELEASED_MODELS)}, a directory with "
-        "a config.json, a released .pt file, or a hub id such as 'user/model'."
+        f"Unknown model {name!r}: choose 'tiny', one of {sorted(RELEASED_MODELS)}, a directory "
+        "with a config.json, a released .pt file, or a hub id such as 'user/model'."
     )
+
+
+def _is_hub_id(name: str) -> bool:
+    """Whether a name can only mean a repository such as ``user/model``."""
+    if Path(name).suffix == ".pt" or Path(name).exists() or name.startswith("."):
+        return False
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+
+
+def load_language_model(
+    model: str | Path | NeuroLM | NeuroLMConfig, *, revision: str | None = None
+) -> NeuroLM:
+    """Load a model that answers: one with a language model and its text tokenizer.
+
+    Parameters
+    ----------
+    model : str | pathlib.Path | NeuroLM | NeuroLMConfig
+        As for :func:`load_model`, or a configuration, which gives fresh weights.
+    revision : str | None
+        Revision of a hub repository.
+
+    Returns
+    -------
+    model : NeuroLM
+        The model. One without a text tokenizer gets that of ``"tiny"``, if its vocabulary fits.
+
+    Raises
+    ------
+    ValueError
+        If there is no language model, or no text tokenizer for it.
+    """
+    if isinstance(model, NeuroLMConfig):
+        loaded = NeuroLM(model).eval()
+    else:
+        loaded = load_model(model, revision=revision)
+    loaded._require_language_model()
+    if loaded.text_tokenizer is None:
+        tokenizer = load_text_tokenizer(TINY)
+        if loaded.config.sep_token_id != tokenizer.convert_tokens_to_ids(SEP):
+            raise ValueError(
+                "The model has no text tokenizer, and its vocabulary is not that of 'tiny' "
+                "(sep_token_id 1023). Build a NeuroLM, set its text_tokenizer with "
+                "mne_neurolm.models.text.load_text_tokenizer, and pass the model."
+            )
+        loaded.text_tokenizer = tokenizer
+    return loaded
 
 
 def is_reloadable(model: object) -> bool:
@@ -105,7 +162,7 @@ def _has_text_tokenizer(directory: Path) -> bool:
 
 
 def cache_directory() -> Path:
-    """Return where converted models are kept: ``$MNE_NEUROLM_CACHE`` or ``~/.cache/mne-neurolm``."""
+    """Return the folder of converted models, ``~/.cache/mne-neurolm`` or ``$MNE_NEUROLM_CACHE``."""
     return Path(os.environ.get("MNE_NEUROLM_CACHE", Path.home() / ".cache" / "mne-neurolm"))
 
 
@@ -126,8 +183,8 @@ def _released_directory(name: str, revision: str | None) -> Path:
     except Exception as error:  # hub, network and proxy errors share no base class
         raise OSError(
             f"The released weights of {name!r} could not be fetched from {RELEASED_REPOSITORY} "
-            f"({type(error).__name__}: {error}). By hand: download the model's .pt file, VQ.pt, and "
-            f"GPT-2's {' and '.join(TEXT_FILES)}; run python -m mne_neurolm.convert MODEL.pt "
+            f"({type(error).__name__}: {error}). By hand: download the model's .pt file, VQ.pt, "
+            f"and GPT-2's {' and '.join(TEXT_FILES)}; run python -m mne_neurolm.convert MODEL.pt "
             "--tokenizer VQ.pt --text-tokenizer DIR --output OUT; then use model='OUT'."
         ) from error
     logger.info(f"Converting {name} once, to {directory}.")

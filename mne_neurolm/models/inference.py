@@ -1,15 +1,19 @@
-"""Run patches through the frozen neural tokenizer."""
+"""Run data through a model: EEG to tokens, tokens to text."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..patches import Patches
+from ..patches import Patches, make_patches
 from ..tokens import EEGTokens
 from ..utils.device import autocast
 from .neurolm import NeuroLM
+from .scoring import generate_text
 
 
 @torch.inference_mode()
@@ -43,8 +47,8 @@ def encode_patches(
     """
     if not bool(model.vq.codebook.initialized):
         raise ValueError(
-            "This model's codebook was never trained, so it has no codes. Fit a NeuroLMTokenizer on "
-            "EEG first, or load a trained model such as 'tiny'."
+            "This model's codebook was never trained, so it has no codes. Fit a NeuroLMTokenizer "
+            "on EEG first, or load a trained model such as 'tiny'."
         )
     device = model.device
     channels = torch.from_numpy(patches.channels).to(device)
@@ -64,3 +68,96 @@ def encode_patches(
     return EEGTokens(
         codes, hidden, patches.channels, patches.times, patches.ch_names, model.encoder_id()
     )
+
+
+def as_tokens(
+    X: Any,
+    model: NeuroLM,
+    encoder_id: str | None,
+    *,
+    dtype: str = "auto",
+    progress: bool = False,
+    **array_parameters: Any,
+) -> EEGTokens:
+    """Return tokens for a model: check them, or make them from EEG.
+
+    Parameters
+    ----------
+    X : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray
+        Tokens, or EEG.
+    model : NeuroLM
+        The model that is to read them.
+    encoder_id : str | None
+        Fingerprint that tokens must carry. None: any encoder of the model's width will do, and EEG
+        can't be encoded, as the model has no trained encoder.
+    dtype, progress
+        See :func:`encode_patches`.
+    **array_parameters
+        See :func:`~mne_neurolm.patches.make_patches`.
+
+    Returns
+    -------
+    tokens : EEGTokens
+        The tokens.
+
+    Raises
+    ------
+    TypeError
+        For a table, which holds features.
+    ValueError
+        If tokens come from another encoder, or for a matrix of features.
+    """
+    if isinstance(X, EEGTokens):
+        if X.hidden.shape[2] != model.config.n_embd:
+            raise ValueError(
+                f"Tokens are {X.hidden.shape[2]}-dimensional, but the model reads "
+                f"{model.config.n_embd}; give tokenizer and classifier the same model."
+            )
+        if encoder_id is not None and X.encoder_id != encoder_id:
+            raise ValueError(
+                f"The tokens come from another encoder ({X.encoder_id}) than that of this "
+                f"classifier's model ({encoder_id}); give tokenizer and classifier the same model."
+            )
+        return X
+    if hasattr(X, "iloc"):
+        raise TypeError(
+            "X is a pandas object, which holds features and no tokens. Leave the tokenizer's "
+            "output as it is: tokenizer.set_output(transform='default')."
+        )
+    if isinstance(X, np.ndarray) and X.ndim == 2:
+        raise ValueError(
+            f"X is a matrix of shape {X.shape}, which holds features and no tokens. Pass "
+            "EEGTokens (output='tokens' of the tokenizer, with no step in between), Epochs, or "
+            "an array (n_epochs, n_chans, n_times)."
+        )
+    patches = make_patches(X, **array_parameters)
+    if encoder_id is None:
+        raise ValueError(
+            "The model is a configuration, so it has no trained tokenizer: put a "
+            "NeuroLMTokenizer before the classifier."
+        )
+    return encode_patches(model, patches, dtype=dtype, progress=progress)
+
+
+@torch.inference_mode()
+def write_answers(
+    model: NeuroLM,
+    tokens: EEGTokens,
+    prompt: Sequence[int],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    dtype: str,
+) -> list[str]:
+    """Generate an answer per epoch, most likely token first; see :func:`generate_text`."""
+    device, words = model.device, model.text_tokenizer
+    channels, times = (torch.from_numpy(a).to(device) for a in (tokens.channels, tokens.times))
+    texts: list[str] = []
+    for start in range(0, len(tokens), batch_size):
+        hidden = torch.from_numpy(tokens.hidden[start : start + batch_size]).to(device)
+        with autocast(dtype, device):
+            rows = generate_text(
+                model, hidden, channels, times, prompt, max_new_tokens=max_new_tokens
+            )
+        texts += [words.decode(row).strip() for row in rows] if words is not None else []
+    return texts

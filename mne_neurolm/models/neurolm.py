@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from .backbone import build_backbone
 from .config import NeuroLMConfig
@@ -80,6 +81,8 @@ class NeuroLM(PreTrainedModel):
                 width, config.text_config.vocab_size + config.codebook_size, bias=False
             )
         self.post_init()
+        # Not in _init_weights, which also runs over loaded weights.
+        self._shrink_residuals()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as the released code does; the backbone initialises itself."""
@@ -88,16 +91,21 @@ class NeuroLM(PreTrainedModel):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight)
+            # The released code leaves embeddings at standard deviation 1, five times that of the
+            # patches they are added to: codes then start out as names of channels.
+            nn.init.normal_(module.weight, std=0.02)
         elif isinstance(module, (nn.LayerNorm, nn.GroupNorm)):
             nn.init.ones_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, NeuralTransformer):
-            # Residual branches shrink with depth (released code, as in BEiT).
-            for depth, block in enumerate(module.blocks, start=1):
-                block.attn.c_proj.weight.data.div_((2.0 * depth) ** 0.5)
-                block.mlp.c_proj.weight.data.div_((2.0 * depth) ** 0.5)
+
+    def _shrink_residuals(self) -> None:
+        """Let the tokenizer's residual branches shrink with depth (released code, as in BEiT)."""
+        encoders = [m for m in self.modules() if isinstance(m, NeuralTransformer)]
+        for encoder in encoders:
+            for depth, block in enumerate(encoder.blocks, start=1):
+                for name in ("attn.c_proj.weight", "mlp.c_proj.weight"):
+                    block.get_parameter(name).data.div_((2.0 * depth) ** 0.5)
 
     @property
     def has_language_model(self) -> bool:
@@ -176,6 +184,17 @@ class NeuroLM(PreTrainedModel):
                     digest.update(tensor.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    def extra_repr(self) -> str:
+        """Return a fingerprint of all weights: two models with other weights look different.
+
+        Caches of results, such as MOABB's, tell models apart by their representation.
+        """
+        digest = hashlib.sha256()
+        for name, tensor in self.state_dict().items():
+            moments = (tensor.double().sum().item(), tensor.double().square().sum().item())
+            digest.update(f"{name} {moments}".encode())
+        return f"weights: {digest.hexdigest()[:16]}"
+
     def forward(
         self,
         hidden: Tensor | None = None,
@@ -213,8 +232,11 @@ class NeuroLM(PreTrainedModel):
             :meth:`logits` to the rows that are needed: the full head is 58496 wide.
         """
         self._require_language_model()
-        embeddings, steps = [], []
+        embeddings: list[Tensor] = []
+        steps: list[Tensor] = []
         if hidden is not None:
+            if channels is None or times is None:
+                raise ValueError("EEG needs channels and times beside its hidden states.")
             embeddings.append(self.embed_eeg(hidden, channels))
             steps.append(times)
         if input_ids is not None:
@@ -256,14 +278,14 @@ class NeuroLM(PreTrainedModel):
 
     # --- files -------------------------------------------------------------------------------
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:  # type: ignore[override]
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Write config, safetensors and, if there is one, the text tokenizer to a folder."""
         super().save_pretrained(save_directory, **kwargs)
         if self.text_tokenizer is not None:
             self.text_tokenizer.save_pretrained(str(save_directory))
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
     ) -> NeuroLM:
         """Load a model that :meth:`save_pretrained` or ``convert_checkpoint`` wrote.
@@ -284,7 +306,13 @@ class NeuroLM(PreTrainedModel):
         from .text import load_text_tokenizer
 
         kwargs.setdefault("dtype", torch.float32)
-        model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # it would flash up for every model, whatever `verbose`
+        try:
+            model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        finally:
+            if bars:
+                logging.enable_progress_bar()
         if model.has_language_model:
             model.text_tokenizer = load_text_tokenizer(
                 pretrained_model_name_or_path, revision=kwargs.get("revision")

@@ -40,8 +40,8 @@ def load_text_tokenizer(
     if path.is_dir() and not (path / "tokenizer.json").exists():
         if not ((path / "vocab.json").exists() and (path / "merges.txt").exists()):
             raise FileNotFoundError(
-                f"{path} holds no text tokenizer: got {sorted(p.name for p in path.iterdir())[:20]}, "
-                "need tokenizer.json, or vocab.json and merges.txt of GPT-2's byte-pair encoding."
+                f"{path} holds no text tokenizer: got {sorted(p.name for p in path.iterdir())[:20]}"
+                ", need tokenizer.json, or vocab.json and merges.txt of GPT-2's byte-pair encoding."
             )
         tokenizer = GPT2TokenizerFast.from_pretrained(str(path))
     else:

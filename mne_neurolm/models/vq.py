@@ -56,7 +56,7 @@ class _ReverseGradient(torch.autograd.Function):
 
 
 def reconstruction_targets(patches: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return what the two decoders must predict.
+    """Return what the two decoders must predict (paper, section 2.2; released code).
 
     Parameters
     ----------
@@ -75,6 +75,13 @@ def reconstruction_targets(patches: Tensor, mask: Tensor | None = None) -> tuple
     """
     magnitudes = torch.fft.fft(patches.float(), dim=-1).abs()
     return _zscore(magnitudes, mask)[..., :N_FREQUENCIES], _zscore(patches.float(), mask)
+
+
+def log_magnitudes(patches: Tensor) -> Tensor:
+    """Return natural logarithms (B, N, 100) of the DFT magnitudes of patches (B, N, 200)."""
+    spectrum = torch.fft.rfft(patches.float(), dim=-1)[..., :N_FREQUENCIES]
+    # A hundredth of a microvolt per sample: far below any amplifier's noise.
+    return spectrum.abs().clamp_min(1e-4 * PATCH_SIZE**0.5).log()
 
 
 def _zscore(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -99,9 +106,17 @@ class VQ(nn.Module):
         Sizes; the language model's part is not used.
     """
 
+    log_magnitude_mean: Tensor
+    log_magnitude_std: Tensor
+
     def __init__(self, config: NeuroLMConfig) -> None:
         super().__init__()
         self.encoder = build_encoder(config)
+        if config.frequency_target == "log_magnitude":
+            # Of the training data, set when training starts.
+            self.register_buffer("log_magnitude_mean", torch.zeros(N_FREQUENCIES))
+            self.register_buffer("log_magnitude_std", torch.ones(N_FREQUENCIES))
+        self.frequency_target = config.frequency_target
         self.to_code = _two_layers(config.n_embd, config.codebook_dim)
         self.codebook = Codebook(
             config.codebook_size,
@@ -174,6 +189,13 @@ class VQ(nn.Module):
         frequency, raw = self.decode(vectors, channels, times, mask)
         return VQOutput(hidden, codes, frequency, raw, loss)
 
+    def targets(self, patches: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what the decoders must predict, shapes as in :class:`VQOutput`."""
+        frequency, raw = reconstruction_targets(patches, mask)
+        if self.frequency_target == "log_magnitude":
+            frequency = (log_magnitudes(patches) - self.log_magnitude_mean) / self.log_magnitude_std
+        return frequency, raw
+
     def domain_logits(self, features: Tensor, alpha: float = 0.0) -> Tensor:
         """Return logits (..., 2) of "EEG" and "text" for features (..., D).
 
@@ -183,7 +205,7 @@ class VQ(nn.Module):
 
     def _project(self, hidden: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
-            return self.to_code(hidden.to(self.to_code[0].weight.dtype))
+            return self.to_code(hidden.to(self.codebook.weight.dtype))
 
 
 def _two_layers(n_in: int, n_out: int) -> nn.Sequential:

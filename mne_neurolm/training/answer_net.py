@@ -91,11 +91,21 @@ class _CosineSchedule(Callback):
         self.progress = progress
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Count the steps."""
-        n_samples = len(X["hidden"]) if isinstance(X, dict) else len(X)
-        per_epoch = max(1, -(-n_samples // net.batch_size))
-        self.n_steps_ = per_epoch * net.max_epochs
+        """Start from the first step."""
         self.step_ = 0
+
+    def on_epoch_begin(
+        self,
+        net: NeuralNet,
+        dataset_train: Any = None,
+        dataset_valid: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Count the steps of the fit, once it is known what ``train_split`` leaves for training."""
+        if self.step_:
+            return
+        per_epoch = max(1, -(-len(dataset_train) // net.batch_size))
+        self.n_steps_ = per_epoch * net.max_epochs
         self.bar_ = tqdm(total=self.n_steps_, desc="tune", disable=not self.progress, leave=False)
 
     def on_batch_begin(
@@ -164,9 +174,13 @@ def make_net(
     if grad_clip > 0:
         callbacks.append(("grad_clip", GradientNormClipping(grad_clip)))
     callbacks += skorch_params.pop("callbacks", None) or []
+    if "optimizer" not in skorch_params:  # another one may have no such averages
+        skorch_params = {
+            "optimizer": torch.optim.AdamW,
+            "optimizer__betas": (0.9, 0.95),
+            **skorch_params,
+        }
     settings: dict[str, Any] = {
-        "optimizer": torch.optim.AdamW,
-        "optimizer__betas": (0.9, 0.95),
         "iterator_train__shuffle": True,
         "train_split": None,
         **skorch_params,

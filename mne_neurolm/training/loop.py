@@ -38,6 +38,8 @@ class TrainingConfig:
         Largest norm of the gradient. 0 does not clip.
     text_batch_size, text_length : int
         Rows of text per step, and tokens per row.
+    alignment : float
+        Stage 1: strength of the alignment with text at the end of training. 1 is the paper's.
     random_state : int
         Seed of everything random.
     progress : bool
@@ -54,6 +56,7 @@ class TrainingConfig:
     grad_clip: float = 1.0
     text_batch_size: int = 4
     text_length: int = 256
+    alignment: float = 1.0
     random_state: int = 0
     progress: bool = True
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..models.neurolm import NeuroLM
 from ..models.scoring import answer_log_probs
-from ..models.vq import VQ, reconstruction_targets
+from ..models.vq import VQ
 
 Losses = dict[str, Tensor]
 
@@ -53,7 +53,7 @@ def vq_objective(
         ``loss``, ``frequency``, ``raw``, ``commitment``, ``domain_eeg`` and ``domain_text``.
     """
     out = vq(patches, channels, times, mask)
-    target_frequency, target_raw = reconstruction_targets(patches, mask)
+    target_frequency, target_raw = vq.targets(patches, mask)
     valid = slice(None) if mask is None else mask
     losses = {
         "frequency": F.mse_loss(out.frequency[valid].float(), target_frequency[valid]),

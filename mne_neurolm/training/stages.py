@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.neurolm import NeuroLM
+from ..models.vq import N_FREQUENCIES, VQ, log_magnitudes
 from ..patches import Patches
 from .data import Batch, shuffled_batches, text_rows, to_tensors
 from .loop import TrainingConfig, run
@@ -73,6 +74,8 @@ def train_tokenizer(
                 "a language model of that width."
             )
     device = model.device
+    if model.vq.frequency_target == "log_magnitude":
+        _standardize_log_magnitudes(model.vq, data)
 
     def objective(batch: Batch, step: int, n_steps: int) -> dict[str, Tensor]:
         tensors = [t.to(device) for t in to_tensors(data[batch.source], batch.rows)]
@@ -84,10 +87,25 @@ def train_tokenizer(
             model.vq,
             *tensors,
             word_embeddings=embeddings,
-            alpha=alignment_weight(step, n_steps),
+            alpha=config.alignment * alignment_weight(step, n_steps),
         )
 
     return _run([model.vq], objective, data, config, "neural tokenizer")
+
+
+def _standardize_log_magnitudes(vq: VQ, data: Sequence[Patches]) -> None:
+    """Note mean and standard deviation of each bin over all patches."""
+    count = 0
+    total = squares = torch.zeros(N_FREQUENCIES, dtype=torch.float64)
+    for patches in data:
+        for start in range(0, len(patches), 256):  # bounds memory
+            values = log_magnitudes(torch.from_numpy(patches.data[start : start + 256])).double()
+            count += values[..., 0].numel()
+            total = total + values.sum(dim=(0, 1))
+            squares = squares + values.square().sum(dim=(0, 1))
+    mean = total / count
+    vq.log_magnitude_mean.copy_(mean)
+    vq.log_magnitude_std.copy_((squares / count - mean.square()).sqrt())
 
 
 def train_autoregressive(

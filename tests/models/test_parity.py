@@ -16,7 +16,6 @@ from mne_neurolm.models.text import load_text_tokenizer
 from mne_neurolm.models.vq import reconstruction_targets
 from mne_neurolm.training.objectives import (
     autoregressive_objective,
-    domain_loss,
     instruction_objective,
     text_objective,
     vq_objective,
@@ -113,7 +112,7 @@ def test_tokenizer_losses(golden_model: NeuroLM, sample: reference.Sample) -> No
 
 
 def test_codebook_update(golden_model: NeuroLM) -> None:
-    """One step of the moving average, over both samples in turn or together: see the golden file."""
+    """One step of the moving average, on the first sample."""
     vq = golden_model.vq
     before = {name: buffer.clone() for name, buffer in vq.codebook.state_dict().items()}
     sample = SAMPLES[0]

@@ -1,0 +1,139 @@
+"""Answers scored side by side, and generated text."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mne_neurolm import NeuroLM, NeuroLMConfig
+from mne_neurolm.models.scoring import answer_log_probs, generate_text
+
+N_CHANNELS, N_SECONDS = 3, 2
+CHANNELS = torch.arange(N_CHANNELS).repeat(N_SECONDS)
+TIMES = torch.arange(N_SECONDS).repeat_interleave(N_CHANNELS)
+PROMPT = [60, 5, 6, 7]
+ANSWERS = [[8, 9, 59], [10, 59], [8, 11, 12, 59]]
+
+BACKBONES = {
+    "gpt2": {"model_type": "gpt2", "activation_function": "gelu", "n_layer": 2, "n_head": 2,
+             "n_embd": 16, "n_positions": 64, "resid_pdrop": 0.0, "embd_pdrop": 0.0,
+             "attn_pdrop": 0.0},
+    "llama": {"model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 2,
+              "hidden_size": 16, "intermediate_size": 32, "num_key_value_heads": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=BACKBONES)
+def model(request: pytest.FixtureRequest, small_model: NeuroLM) -> NeuroLM:
+    """A random model over GPT-2, and over another language model of transformers."""
+    torch.manual_seed(0)
+    config = NeuroLMConfig(
+        n_layer=1,
+        n_head=2,
+        n_embd=16,
+        decoder_n_layer=1,
+        decoder_n_head=2,
+        decoder_n_embd=16,
+        codebook_size=8,
+        codebook_dim=4,
+        sep_token_id=60,
+        text_config={
+            **BACKBONES[request.param],
+            "vocab_size": 64,
+            "bos_token_id": 59,
+            "eos_token_id": 59,
+        },
+    )
+    model = NeuroLM(config).eval()
+    torch.nn.init.normal_(model.lm_head.weight)  # so that answers differ
+    return model
+
+
+@pytest.fixture
+def hidden() -> torch.Tensor:
+    return torch.randn(4, len(TIMES), 16, generator=torch.Generator().manual_seed(0))
+
+
+def one_by_one(model: NeuroLM, hidden: torch.Tensor, answer: list[int], rows: int) -> torch.Tensor:
+    """Score an answer alone, as plain text after the prompt."""
+    ids = torch.tensor(PROMPT + answer[:-1])
+    states = model(hidden, CHANNELS, TIMES, ids).last_hidden_state[:, -len(answer) :]
+    log_probs = F.log_softmax(model.logits(states)[..., :rows], dim=-1)
+    return log_probs.gather(2, torch.tensor(answer).expand(len(hidden), -1)[..., None]).sum((1, 2))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("text_only", [True, False])
+def test_side_by_side_equals_one_by_one(model, hidden, text_only: bool) -> None:
+    together = answer_log_probs(
+        model, hidden, CHANNELS, TIMES, PROMPT, ANSWERS, text_only=text_only
+    )
+    rows = 60 if text_only else 64 + 8
+    alone = torch.stack([one_by_one(model, hidden, a, rows) for a in ANSWERS], dim=1)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_each_sample_is_scored_alone(model, hidden) -> None:
+    """Neither batch mates nor the other answers matter."""
+    together = answer_log_probs(model, hidden, CHANNELS, TIMES, PROMPT, ANSWERS)
+    alone = torch.cat(
+        [answer_log_probs(model, h[None], CHANNELS, TIMES, PROMPT, ANSWERS) for h in hidden]
+    )
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+    two = answer_log_probs(model, hidden, CHANNELS, TIMES, PROMPT, ANSWERS[:2])
+    torch.testing.assert_close(two, together[:, :2], rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_cached_generation_equals_running_everything_again(model, hidden, words) -> None:
+    model.text_tokenizer = words
+    written = generate_text(model, hidden, CHANNELS, TIMES, PROMPT, max_new_tokens=6)
+    for sample, ids in zip(hidden, written, strict=True):
+        expected: list[int] = []
+        for _ in range(6):
+            text = torch.tensor(PROMPT + expected)
+            states = model(sample[None], CHANNELS, TIMES, text).last_hidden_state
+            token = int(model.logits(states[0, -1])[:60].argmax())
+            if token == 59:
+                break
+            expected.append(token)
+        assert ids == expected
+
+
+def test_sampling_is_reproducible(model, hidden, words) -> None:
+    model.text_tokenizer = words
+    runs = [
+        generate_text(
+            model,
+            hidden,
+            CHANNELS,
+            TIMES,
+            PROMPT,
+            temperature=1.0,
+            top_k=20,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for seed in (0, 0, 1)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+    assert all(token < 60 for run in runs for row in run for token in row)
+
+
+def test_no_words_without_a_text_tokenizer(model, hidden) -> None:
+    model.text_tokenizer = None
+    with pytest.raises(ValueError, match="no text tokenizer"):
+        generate_text(model, hidden, CHANNELS, TIMES, PROMPT)
+
+
+@pytest.fixture(scope="module")
+def words() -> object:
+    """A text tokenizer of 60 words."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {f"w{i}": i for i in range(59)} | {"<end>": 59}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="w0")), eos_token="<end>"
+    )
