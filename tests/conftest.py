@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
+import mne
+import numpy as np
 import pytest
+import torch
+
+from mne_neurolm import EEGTokens, NeuroLM, NeuroLMConfig, NeuroLMTokenizer
+from mne_neurolm.datasets import simulate_epochs
+from mne_neurolm.models.text import load_text_tokenizer
+
+# The suite's models are too small to gain from threads; on few cores they cost time.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +25,64 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"the recordings are not beside the checkout ({path})")
     return path
+
+
+@pytest.fixture(scope="session")
+def epochs() -> mne.EpochsArray:
+    """Return 24 epochs of 4 s: 4 subjects in two states, 19 channels."""
+    return simulate_epochs(n_subjects=4, n_epochs_per_subject=6, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def labels(epochs: mne.EpochsArray) -> np.ndarray:
+    """Return "rest" or "active" per epoch."""
+    return epochs.metadata["state"].to_numpy(dtype=str)
+
+
+@pytest.fixture(scope="session")
+def subjects(epochs: mne.EpochsArray) -> np.ndarray:
+    """Return each epoch's subject."""
+    return epochs.metadata["subject"].to_numpy()
+
+
+@pytest.fixture(scope="session")
+def small_config() -> NeuroLMConfig:
+    """Return the configuration of a model that is large enough for everything but skill."""
+    preset = NeuroLMConfig.preset("tiny")
+    return NeuroLMConfig(
+        n_layer=1,
+        n_head=2,
+        n_embd=32,
+        decoder_n_layer=1,
+        decoder_n_head=2,
+        decoder_n_embd=32,
+        codebook_size=64,
+        codebook_dim=16,
+        sep_token_id=preset.sep_token_id,
+        text_config={
+            **preset.text_config.to_dict(),
+            "n_layer": 1,
+            "n_head": 2,
+            "n_embd": 32,
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def small_model(small_config: NeuroLMConfig) -> NeuroLM:
+    """Return a small model with random weights and codes. Shared: tests must not change it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = NeuroLM(small_config).eval()
+        codes = torch.randn_like(model.vq.codebook.weight)
+    model.vq.codebook.weight.copy_(torch.nn.functional.normalize(codes, dim=1))
+    model.vq.codebook.initialized.fill_(1)
+    text = files("mne_neurolm") / "assets" / "tiny"
+    model.text_tokenizer = load_text_tokenizer(str(text))
+    return model
+
+
+@pytest.fixture(scope="session")
+def tokens(small_model: NeuroLM, epochs: mne.EpochsArray) -> EEGTokens:
+    """Return the epochs' tokens by the small model."""
+    return NeuroLMTokenizer(small_model, dtype="float32").fit_transform(epochs)
