@@ -10,6 +10,14 @@ import mne
 import numpy as np
 from numpy.typing import ArrayLike
 
+# The model's frequency_target -> what its spectra are, for captions.
+_SPECTRA = {
+    "magnitude": "magnitudes of the Fourier transform of each second, z-scored over the epoch. The "
+    "decline with frequency that all EEG shares is part of the correlation.",
+    "log_magnitude": "logarithms of the magnitudes of the Fourier transform of each second, "
+    "standardised at each frequency over the training data. Zero is the training data's mean.",
+}
+
 
 def results_table(results: Mapping[str, Mapping[str, float]]) -> str:
     """Format results as an HTML table.
@@ -50,6 +58,8 @@ def demo_report(
     codes: ArrayLike,
     codebook_size: int,
     times: ArrayLike,
+    spectra: tuple[ArrayLike, ArrayLike] | None = None,
+    frequency_target: str = "magnitude",
     n_text: int = 20,
     names: Sequence[str] | None = None,
     sfreq: float = 200.0,
@@ -70,7 +80,7 @@ def demo_report(
     original : array-like, shape (n_examples, n_chans, n_times)
         Some test epochs, in any unit.
     reconstruction : array-like, shape (n_examples, n_chans, n_times)
-        Their reconstructions from codes, in any unit.
+        Their reconstructions from codes, in z-scores of the epoch as the decoder predicts them.
     ch_names : sequence of str, length n_chans
         Names of the channels.
     codes : array-like of int, shape (n_epochs, n_tokens)
@@ -79,6 +89,11 @@ def demo_report(
         Number of codes in the codebook.
     times : array-like of int, shape (n_tokens,)
         Second of each token of an epoch.
+    spectra : tuple of two array-like, shape (n_examples, n_tokens, n_frequencies) | None
+        Spectra of the same test epochs and those decoded from their codes, as
+        :func:`mne_neurolm.viz.plot_spectra` takes them. ``None`` (default) shows none.
+    frequency_target : "magnitude" | "log_magnitude"
+        What the spectra are, the model's ``frequency_target``. Default ``"magnitude"``.
     n_text : int
         Text tokens to draw after the EEG in the mask. Default 20.
     names : sequence of str | None
@@ -104,15 +119,27 @@ def demo_report(
     """
     import matplotlib.pyplot as plt
 
-    from mne_neurolm.viz import plot_code_usage, plot_confusion, plot_mask, plot_reconstruction
+    from mne_neurolm.viz import (
+        plot_code_usage,
+        plot_confusion,
+        plot_mask,
+        plot_reconstruction,
+        plot_spectra,
+    )
 
     before, after = np.asarray(original), np.asarray(reconstruction)
     if before.shape != after.shape or before.ndim != 3:
         raise ValueError(
             "original and reconstruction must have the same shape (n_examples, n_chans, n_times); "
-            f"got "
-            f"{before.shape} and {after.shape}."
+            f"got {before.shape} and {after.shape}."
         )
+    bins = [] if spectra is None else [np.asarray(part) for part in spectra]
+    if bins and not len(bins[0]) == len(bins[1]) == len(before):
+        raise ValueError(
+            f"spectra must be two arrays with one entry for each of {len(before)} examples; got "
+            f"{len(bins[0])} and {len(bins[1])}."
+        )
+    shown = {"Reconstruction": 0} if examples is None else dict(examples)
     report = mne.Report(title=title, verbose="error")
     text = "".join(f"<p>{escape(line)}</p>" for line in description.splitlines() if line.strip())
     report.add_html(text + results_table(results), title="Results", tags=("results",))
@@ -123,15 +150,26 @@ def demo_report(
             "Test epochs. Colour and percentage are the share of the true class.",
         ),
     ]
-    for name, k in ({"Reconstruction": 0} if examples is None else examples).items():
+    for name, k in shown.items():
         figures.append(
             (
                 plot_reconstruction(before[k], after[k], ch_names, sfreq=sfreq, show=False),
-                name,
-                "Every channel and second is one code. The decoder predicts waveforms z-scored "
-                "over the epoch, so both are shown z-scored. Grey lines separate the tokens.",
+                f"{name}: waveforms",
+                "Every channel and second is one code; grey lines separate the tokens. The decoder "
+                "predicts waveforms z-scored over the epoch: the original is z-scored, the "
+                "reconstruction is drawn as predicted. Explained variance is 1 minus the mean "
+                "squared error over the variance of the original, 0 for a flat line.",
             )
         )
+    for name, k in shown.items() if bins else ():
+        decoded = plot_spectra(
+            bins[0][k], bins[1][k], ch_names, target=frequency_target, show=False
+        )
+        caption = (
+            "What the second decoder predicts from the same codes, averaged over the epoch's "
+            f"seconds: {_SPECTRA[frequency_target]}"
+        )
+        figures.append((decoded, f"{name}: spectra", caption))
     figures += [
         (
             plot_code_usage(codes, codebook_size, show=False),

@@ -15,12 +15,12 @@ BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
 def get_axes(axes: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return the given axes with their figure, or new ones with a tight layout."""
     if axes is not None:
-        figure = axes.get_figure(root=True)
+        figure = axes.figure
         if figure is None:
             raise ValueError(
                 "axes belong to no figure any more; make new ones with plt.subplots()."
             )
-        return figure, axes
+        return figure.figure, axes  # that of a subfigure is the figure around it
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=figsize, layout="constrained")

@@ -1,124 +1,17 @@
-"""Figures of what the tokenizer makes of EEG and how the language model may look at it."""
+"""Figures of codes and of how the language model may look at tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import mne
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mne_neurolm.viz._figure import BLUE, GREY, VERMILION, finish, get_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-def plot_reconstruction(
-    original: ArrayLike,
-    reconstruction: ArrayLike,
-    info_or_ch_names: mne.Info | Sequence[str],
-    *,
-    sfreq: float | None = None,
-    picks: Sequence[str] | None = None,
-    title: str | None = None,
-    axes: Axes | None = None,
-    show: bool = True,
-) -> Figure:
-    """Plot one epoch over its reconstruction from codes.
-
-    The decoder predicts waveforms that are z-scored over the whole epoch, all channels together, so
-    their amplitude in volts is lost. Both signals are z-scored like that here, and the correlation
-    of each channel is written beside it.
-
-    Parameters
-    ----------
-    original : array-like, shape (n_chans, n_times)
-        The epoch, in any unit.
-    reconstruction : array-like, shape (n_chans, n_times)
-        Its reconstruction, in any unit.
-    info_or_ch_names : mne.Info | sequence of str
-        Names of the channels, and with an Info also the sampling rate.
-    sfreq : float | None
-        Sampling rate in Hz. ``None`` (default) takes that of the Info, or 200 Hz.
-    picks : sequence of str | None
-        Channels to show. ``None`` (default) shows all.
-    title : str | None
-        Title of the axes. Default: the mean correlation over all channels.
-    axes : matplotlib.axes.Axes | None
-        Where to plot. ``None`` (default) makes a figure.
-    show : bool
-        Whether to show the figure. Default True.
-
-    Returns
-    -------
-    fig : matplotlib.figure.Figure
-        The figure.
-
-    Raises
-    ------
-    ValueError
-        If shapes or names do not match, or a signal is constant.
-    """
-    if isinstance(info_or_ch_names, mne.Info):
-        ch_names = list(info_or_ch_names["ch_names"])
-        sfreq = info_or_ch_names["sfreq"] if sfreq is None else sfreq
-    else:
-        ch_names = list(info_or_ch_names)
-    rate = 200.0 if sfreq is None else float(sfreq)
-    before, after = (np.asarray(a, dtype=np.float64) for a in (original, reconstruction))
-    if before.ndim != 2 or before.shape != after.shape or len(before) != len(ch_names):
-        raise ValueError(
-            "original and reconstruction must both have shape (n_chans, n_times) with one channel "
-            f"per name; got {before.shape}, {after.shape} and {len(ch_names)} names. Give one "
-            "epoch."
-        )
-    unknown = [name for name in picks or [] if name not in ch_names]
-    if unknown:
-        raise ValueError(f"picks {unknown} are not among the channels {ch_names}.")
-    before, after = _zscore(before, "original"), _zscore(after, "reconstruction")
-    correlations = [_correlation(x, y) for x, y in zip(before, after, strict=True)]
-    shown = list(range(len(ch_names))) if picks is None else [ch_names.index(p) for p in picks]
-    times = np.arange(before.shape[1]) / rate
-    # Rows as far apart as the signals are wide, outliers aside.
-    spacing = 1.2 * np.quantile(np.abs(before[shown]), 0.995) + 1.0
-
-    fig, ax = get_axes(axes, (9.0, max(2.4, 1.4 + 0.38 * len(shown))))
-    offsets = -spacing * np.arange(len(shown))
-    for offset, k in zip(offsets, shown, strict=True):
-        ax.plot(times, before[k] + offset, color="black", lw=0.8, label="original")
-        ax.plot(times, after[k] + offset, color=VERMILION, lw=1.1, label="reconstruction")
-        ax.annotate(
-            f"r = {correlations[k]:.2f}",
-            (1.01, offset),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize="small",
-        )
-    ax.set(
-        yticks=offsets,
-        yticklabels=[ch_names[k] for k in shown],
-        xlim=(0, before.shape[1] / rate),
-        ylim=(offsets[-1] - spacing, spacing),
-        xlabel="Time (s)",
-        ylabel="Channel (z-scored)",
-    )
-    for second in np.arange(1, before.shape[1] / rate):
-        ax.axvline(second, color=GREY, lw=0.5, zorder=0)
-    mean = np.nanmean(correlations) if np.isfinite(correlations).any() else np.nan
-    ax.set_title(title or f"Mean correlation {mean:.2f}", fontsize="medium", loc="left")
-    ax.legend(
-        *(handles[:2] for handles in ax.get_legend_handles_labels()),
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        ncols=2,
-        frameon=False,
-        fontsize="small",
-    )
-    ax.spines[["top", "right"]].set_visible(False)
-    return finish(fig, show)
 
 
 def plot_code_usage(
@@ -280,18 +173,3 @@ def plot_mask(
         fontsize="small",
     )
     return finish(fig, show)
-
-
-def _zscore(signal: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-    """Return the signal with mean 0 and standard deviation 1 over the whole epoch."""
-    spread = signal.std(ddof=1)
-    if not spread > 0:
-        raise ValueError(f"{name} is constant or holds NaN; there is no waveform to plot.")
-    return (signal - signal.mean()) / spread
-
-
-def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Return the correlation of two channels, NaN if one is constant."""
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.linalg.norm(x) * np.linalg.norm(y)
-    return float(x @ y / scale) if scale > 0 else float("nan")

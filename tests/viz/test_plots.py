@@ -1,78 +1,13 @@
-"""What the figures show."""
+"""What the figures of codes, masks and predictions show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import pytest
 
-from mne_neurolm.viz import plot_code_usage, plot_confusion, plot_mask, plot_reconstruction
-
-
-@pytest.fixture(autouse=True)
-def figures() -> Iterator[None]:
-    """Draw without a screen, and leave no figure behind."""
-    matplotlib.use("Agg", force=True)
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def signals() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    original = 2e-5 * rng.standard_normal((3, 800)) + 1e-4
-    return original, original / 1e-5 + rng.standard_normal(original.shape)
-
-
-def test_reconstruction(signals: tuple[np.ndarray, np.ndarray]) -> None:
-    original, reconstruction = signals
-    info = mne.create_info(["Cz", "Pz", "Oz"], 200.0, "eeg")
-    fig = plot_reconstruction(original, reconstruction, info, show=False)
-    fig.canvas.draw()
-    (ax,) = fig.axes
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["Cz", "Pz", "Oz"]
-    assert ax.get_xlabel() == "Time (s)" and ax.get_xlim() == (0, 4)
-    assert ax.get_ylabel() == "Channel (z-scored)"
-    signals_drawn = [line for line in ax.lines if len(line.get_xdata()) == 800]
-    assert [line.get_label() for line in signals_drawn] == ["original", "reconstruction"] * 3
-    # Both are z-scored over the whole epoch, whatever their units, and shifted by rows.
-    for k in (0, 1):
-        rows = np.array([line.get_ydata() for line in signals_drawn[k::2]])
-        source = signals[k]
-        offsets = ax.get_yticks()
-        expected = (source - source.mean()) / source.std(ddof=1)
-        assert np.allclose(rows - offsets[:, None], expected)
-    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(original, reconstruction, strict=True)]
-    assert [t.get_text() for t in ax.texts] == [f"r = {value:.2f}" for value in r]
-    assert ax.get_title("left") == f"Mean correlation {np.mean(r):.2f}"
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["original", "reconstruction"]
-
-
-def test_reconstruction_of_some_channels(signals: tuple[np.ndarray, np.ndarray]) -> None:
-    names = ["Cz", "Pz", "Oz"]
-    fig = plot_reconstruction(*signals, names, sfreq=100.0, picks=["Oz", "Cz"], show=False)
-    ax = fig.axes[0]
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["Oz", "Cz"]
-    assert ax.get_xlim() == (0, 8)
-    first = ax.lines[0].get_ydata()
-    z = (signals[0] - signals[0].mean()) / signals[0].std(ddof=1)
-    assert np.allclose(first, z[2])
-
-
-def test_reconstruction_wrong_input(signals: tuple[np.ndarray, np.ndarray]) -> None:
-    original, reconstruction = signals
-    with pytest.raises(ValueError, match="Give one epoch"):
-        plot_reconstruction(original[None], reconstruction[None], ["Cz"], show=False)
-    with pytest.raises(ValueError, match="2 names"):
-        plot_reconstruction(original, reconstruction, ["Cz", "Pz"], show=False)
-    with pytest.raises(ValueError, match=r"picks \['X'\]"):
-        plot_reconstruction(original, reconstruction, list("abc"), picks=["X"], show=False)
-    with pytest.raises(ValueError, match="reconstruction is constant"):
-        plot_reconstruction(original, np.zeros_like(original), list("abc"), show=False)
+from mne_neurolm.viz import plot_code_usage, plot_confusion, plot_mask
 
 
 def test_code_usage() -> None:
@@ -161,6 +96,9 @@ def test_axes_and_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plot_mask([0, 1], axes=axes[0], show=False) is fig
     assert plot_code_usage([0, 1], 4, axes=axes[1], title="Mine", show=False) is fig
     assert axes[1].get_title() == "Mine" and len(plt.get_fignums()) == 1
+    around = plt.figure()
+    inner = around.subfigures(1, 2)[1].subplots()
+    assert plot_mask([0, 1], axes=inner, show=False) is around
     shown = []
     monkeypatch.setattr(mne.viz.utils, "plt_show", shown.append)
     plot_mask([0, 1])
