@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mne.utils import warn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
 
 from .models.config import NeuroLMConfig
 from .models.hub import load_language_model
@@ -22,6 +25,7 @@ from .tokens import EEGTokens
 from .training.answer_net import TUNE, AnswerModule, make_net, net_inputs, prepare_tuning
 from .utils.device import resolve_device
 from .utils.docs import fill_doc
+from .utils.fingerprint import fingerprint
 from .utils.logging import shows_progress
 from .utils.params import always_shown
 
@@ -103,6 +107,9 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    A longer answer is less likely as text, before anything is tuned: for zero-shot classification
+    use answers of equal length, or ``Task(..., options=True)``, which answers with a letter.
+
     The released code generates five tokens and parses them; a failed parse counts as the last
     class. Here the log-probability of each answer is computed exactly, in one forward pass.
 
@@ -114,7 +121,7 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
     >>> from mne_neurolm import NeuroLMClassifier
     >>> from mne_neurolm.datasets import simulate_epochs
     >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
-    >>> y = epochs.metadata["state"].map({"rest": "low", "active": "high"}).to_numpy()
+    >>> y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"}).to_numpy()
     >>> zero_shot = NeuroLMClassifier(task="workload", tune=None).fit(epochs, y)
     >>> zero_shot.predict_proba(epochs).shape
     (4, 2)
@@ -233,36 +240,52 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not self.lr > 0:
             raise ValueError(f"lr must be above 0; got {self.lr}.")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(
+                f"warmup is a share of the steps, from 0 to below 1; got {self.warmup}."
+            )
+        if not self.grad_clip >= 0:
+            raise ValueError(f"grad_clip must be 0 (off) or above; got {self.grad_clip}.")
         unknown = [name for name in self.skorch_params if not _is_net_argument(name)]
         if unknown:
             raise TypeError(
                 f"Unknown parameters {unknown}. Parameters of the skorch net have a double "
                 f"underscore (optimizer__betas) or are among {_NET_ARGUMENTS}."
             )
-        self.task_ = get_task(self.task)
+        task = get_task(self.task)
         y = np.asarray(y)
-        positions = self.task_.label_indices(y)
-        self.classes_, index = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y holds a single class, {self.classes_.tolist()}; a classifier needs two."
-            )
+        positions = task.label_indices(y)
+        classes, index = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y holds a single class, {classes.tolist()}; a classifier needs two.")
         # Position among the task's answers of each class.
-        self._answers = self.task_.label_indices(self.classes_)
-        if len(np.unique(positions)) < len(self.classes_):
+        answers = task.label_indices(classes)
+        if len(np.unique(positions)) < len(classes):
             raise ValueError(
-                f"Some labels in {self.classes_.tolist()} stand for the same answer of "
-                f"{self.task_.name!r}; name each class one way."
+                f"Some labels in {classes.tolist()} stand for the same answer of {task.name!r}; "
+                "name each class one way."
+            )
+        if self.tune is None and task.reads_positions(y) and _is_reordered_by_encoding(task):
+            warn(
+                f"Labels are read as {dict(enumerate(task.labels))}. If they come from "
+                "scikit-learn's label encoding, which sorts (cross_val_predict, VotingClassifier "
+                "and others do it), this is another order: use a Task whose answers are keyed by "
+                "these numbers."
             )
         seed = int(check_random_state(self.random_state).randint(2**31))
-        self._build(seed)
-        tokens = self._as_tokens(X)
+        model, encoder_id = self._load_model(seed)
+        # Everything that can be refused is, before anything of an earlier fit is replaced.
+        tokens = self._as_tokens(X, model, encoder_id)
         if len(tokens) != len(y):
             raise ValueError(f"X has {len(tokens)} epochs, but y has {len(y)} labels.")
+        net = self._make_net(model, task, answers, seed)
         if self.tune is not None:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                self.net_.fit(net_inputs(tokens), index.astype(np.int64))
+                torch.manual_seed(seed)  # dropout, if the model has any
+                net.fit(net_inputs(tokens), index.astype(np.int64))
+        model.eval()
+        self.task_, self.classes_, self.tune_, self._answers = task, classes, self.tune, answers
+        self.model_, self.net_, self._encoder_id = model, net, encoder_id
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -296,7 +319,7 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
             Softmax of the answers' log-probabilities; columns as ``classes_``, rows sum to 1.
         """
         scores = self._scores(X)
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
         return scores / scores.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -333,7 +356,7 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "net_")
         return write_answers(
             self.model_,
-            self._as_tokens(X),
+            self._as_tokens(X, self.model_, self._encoder_id),
             self.net_.module_.prompt,
             max_new_tokens=max_new_tokens,
             batch_size=self.batch_size,
@@ -342,43 +365,50 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
 
     # --- parts -------------------------------------------------------------------------------
 
-    def _build(self, seed: int) -> None:
-        """Make the model and the net, untrained."""
+    def _load_model(self, seed: int) -> tuple[NeuroLM, str | None]:
+        """Return the model, ready to be tuned, and the fingerprint that tokens must carry."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed)  # weights of a configuration, and adapters
             model = load_language_model(self.model, revision=self.revision)
             if model is self.model and self.tune is not None:
                 model = copy.deepcopy(model)  # a parameter must not change in fit
-            self.model_ = model.to(resolve_device(self.device))
-            # A fresh model reads the tokens of any encoder of its width: it has none of its own.
-            fresh = isinstance(self.model, NeuroLMConfig)
-            self._encoder_id = None if fresh else model.encoder_id()
-            prepare_tuning(self.model_, self.tune)
-            encoded = self.task_.encode(self.model_.text_tokenizer, self.model_.config.sep_token_id)
-            module = AnswerModule(
-                self.model_, encoded.prompt, [encoded.answers[i] for i in self._answers], self.dtype
-            )
-            self.net_ = make_net(
-                module,
-                tune=self.tune,
-                lr=self.lr,
-                max_epochs=self.max_epochs,
-                batch_size=self.batch_size,
-                weight_decay=self.weight_decay,
-                warmup=self.warmup,
-                grad_clip=self.grad_clip,
-                progress=shows_progress(self.verbose),
-                **self.skorch_params,
-            )
-            self.net_.initialize()
+            model.to(resolve_device(self.device))
+            prepare_tuning(model, self.tune)
+        # A fresh model reads the tokens of any encoder of its width: it has none of its own.
+        fresh = isinstance(self.model, NeuroLMConfig)
+        return model, None if fresh else model.encoder_id()
 
-    def _as_tokens(self, X: Any) -> EEGTokens:
+    def _make_net(
+        self, model: NeuroLM, task: Task, answers: NDArray[np.int64], seed: int
+    ) -> NeuralNet:
+        """Return the net over a model, initialised."""
+        encoded = task.encode(model.text_tokenizer, model.config.sep_token_id)
+        module = AnswerModule(
+            model, encoded.prompt, [encoded.answers[i] for i in answers], self.dtype
+        )
+        net = make_net(
+            module,
+            tune=self.tune,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            grad_clip=self.grad_clip,
+            progress=shows_progress(self.verbose),
+            seed=seed,
+            **self.skorch_params,
+        )
+        return net.initialize()
+
+    def _as_tokens(self, X: Any, model: NeuroLM, encoder_id: str | None) -> EEGTokens:
         """Return tokens, the only way data come in."""
         return as_tokens(
             X,
-            self.model_,
-            self._encoder_id,
+            model,
+            encoder_id,
             dtype=self.dtype,
+            batch_size=self.batch_size,
             progress=shows_progress(self.verbose),
             ch_names=self.ch_names,
             sfreq=self.sfreq,
@@ -389,7 +419,10 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
 
     def _scores(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self, "net_")
-        return self.net_.predict_proba(net_inputs(self._as_tokens(X))).astype(np.float64)
+        tokens = self._as_tokens(X, self.model_, self._encoder_id)
+        if not len(tokens):
+            return np.empty((0, len(self.classes_)))
+        return self.net_.predict_proba(net_inputs(tokens)).astype(np.float64)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -402,25 +435,51 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "net_" in state:
             net, model = state.pop("net_"), state.pop("model_")
-            trained = {name for name, p in model.named_parameters() if p.requires_grad}
-            everything = isinstance(self.model, NeuroLMConfig)
-            state["_weights"] = {
-                name: tensor.detach().cpu().numpy()
-                for name, tensor in model.state_dict().items()
-                if everything or (self.tune is not None and name in trained)
-            }
+            kept = _kept_weights(model, self.tune_, isinstance(self.model, NeuroLMConfig))
+            state["_weights"] = {name: t.detach().cpu().numpy() for name, t in kept.items()}
+            state["_rest_id"] = _rest_id(model, kept)
             state["_history"] = net.history
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        weights, history = state.pop("_weights", None), state.pop("_history", None)
+        extra = {k: state.pop(k, None) for k in ("_weights", "_rest_id", "_history")}
         super().__setstate__(state)
-        if weights is not None:
-            self._build(seed=0)
-            tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-            self.model_.load_state_dict(tensors, strict=False)
-            self.net_.history_ = history
-            self.model_.eval()
+        if extra["_weights"] is None:
+            return
+        asked, self.tune = self.tune, self.tune_  # as of fit, whatever was set since
+        try:
+            model, _ = self._load_model(seed=0)
+            tensors = {name: torch.from_numpy(array) for name, array in extra["_weights"].items()}
+            if _rest_id(model, tensors) != extra["_rest_id"]:
+                raise ValueError(
+                    f"This classifier was tuned from another model than the one that "
+                    f"model={self.model!r} now stands for, so its weights do not fit. Install the "
+                    "version of mne-neurolm, or restore the files, that it was fitted with; or fit "
+                    "again."
+                )
+            model.load_state_dict(tensors, strict=False)
+            net = self._make_net(model, self.task_, self._answers, seed=0)
+        finally:
+            self.tune = asked
+        net.history_ = extra["_history"]
+        self.model_, self.net_ = model.eval(), net
+
+
+def _kept_weights(model: NeuroLM, tune: str | None, everything: bool) -> dict[str, torch.Tensor]:
+    """Return the weights that a pickle must hold."""
+    if everything:
+        return model.state_dict()
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    return {k: v for k, v in model.state_dict().items() if tune is not None and k in trained}
+
+
+def _rest_id(model: NeuroLM, kept: Container[str]) -> str:
+    """Return a fingerprint of all other weights."""
+    return fingerprint((k, v) for k, v in model.state_dict().items() if k not in kept)
+
+
+def _is_reordered_by_encoding(task: Task) -> bool:
+    return sorted(map(str, task.labels)) != [str(label) for label in task.labels]
 
 
 def _is_net_argument(name: str) -> bool:

@@ -76,6 +76,32 @@ class Patches:
             item = np.zeros(0, dtype=np.int64)
         return Patches(self.data[item], self.channels, self.times, self.ch_names)
 
+    def reorder(self, channels: NDArray[np.int64]) -> Patches:
+        """Return the patches with the channels of every second in a given order.
+
+        Parameters
+        ----------
+        channels : ndarray of int64, shape (n_channels,)
+            Vocabulary rows in the wanted order.
+
+        Returns
+        -------
+        patches : Patches
+            Unchanged if the channels are not just these.
+        """
+        own = self.channels[: self.n_channels]
+        if np.array_equal(own, channels) or set(own.tolist()) != set(channels.tolist()):
+            return self
+        position = {row: i for i, row in enumerate(own.tolist())}
+        order = np.array([position[row] for row in channels.tolist()])
+        tokens = (np.arange(self.n_seconds)[:, None] * self.n_channels + order).ravel()
+        return Patches(
+            self.data[:, tokens],
+            self.channels[tokens],
+            self.times,
+            tuple(self.ch_names[i] for i in order),
+        )
+
     @property
     def n_channels(self) -> int:
         """Number of channels."""

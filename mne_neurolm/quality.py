@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 _LOWEST_SD, _HIGHEST_SD = 0.1, 1e4
 _FLAT_SD = 1e-3  # µV, below the resolution of every amplifier
 _CLIPPED_FRACTION = 0.05
+_LOUD = 30.0  # times the typical channel: eye channels reach 10, electrodes that fell off 100
 _NARROW_HIGHPASS, _NARROW_LOWPASS = 1.0, 40.0  # Hz; beyond, delta or beta waves are gone
 _SCALE_NAMES = {
     1e-6: "a millionth",
@@ -68,6 +69,16 @@ def check_signal(data_uv: NDArray[np.float64], ch_names: Sequence[str], unit: st
             f"{int(flat.any(axis=1).sum())} of {len(flat)} epochs have flat channels: "
             f"{_listed(names)}. Drop these epochs (epochs.drop_bad(flat=dict(eeg=1e-7))) or mark "
             "the channels as bad."
+        )
+    # The network normalises over a whole sample: one loud channel changes the codes of all others.
+    typical = np.median(sd, axis=0)
+    loud = np.flatnonzero(typical > _LOUD * np.median(typical)).tolist()
+    if loud:
+        names = [f"{ch_names[i]} ({typical[i]:.3g} µV)" for i in loud]
+        warn(
+            f"{len(loud)} channel(s) are more than {_LOUD:g} times as large as the typical channel "
+            f"({np.median(typical):.3g} µV), which changes the codes of all channels: "
+            f"{_listed(names)}. Mark them as bad or interpolate them."
         )
     clipped = _clipped_fraction(data_uv, flat)
     if (clipped > _CLIPPED_FRACTION).any():

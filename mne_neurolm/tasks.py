@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,7 +181,7 @@ class Task:
         by_text = {text.strip().lower(): i for i, text in enumerate(self.answers.values())}
         try:
             values, inverse = np.unique(y, return_inverse=True)
-        except TypeError as error:  # nothing orders 1 and "low"
+        except TypeError as error:  # nothing orders 1 and "No"
             kinds = sorted({type(value).__name__ for value in y.tolist()})
             raise TypeError(
                 f"Labels mix the types {', '.join(kinds)}; name every class in one way."
@@ -192,7 +193,7 @@ class Task:
                 position = by_text.get(value.strip().lower())
             # Positions only serve labels that are not themselves integers: 1 and 2 as labels must
             # never be read as the second and third answer.
-            if position is None and not any(isinstance(known, int) for known in self.labels):
+            if position is None and not self._has_numbers:
                 whole = isinstance(value, (int, float)) and float(value).is_integer()
                 position = int(value) if whole and 0 <= value < len(self.labels) else None
             if position is None:
@@ -208,6 +209,25 @@ class Task:
             )
         return np.asarray(found, dtype=np.int64)[inverse.ravel()]
 
+    def reads_positions(self, y: Any) -> bool:
+        """Whether labels are numbers that stand for the answers in order.
+
+        Parameters
+        ----------
+        y : array-like, shape (n,)
+            Labels.
+
+        Returns
+        -------
+        positions : bool
+            False if the task's own labels are numbers.
+        """
+        return not self._has_numbers and np.asarray(y).dtype.kind in "iufb"
+
+    @property
+    def _has_numbers(self) -> bool:
+        return any(isinstance(label, (Number, np.number, np.bool_)) for label in self.labels)
+
     def _order(self, order: Sequence[int] | None) -> Sequence[int]:
         n = len(self.answers)
         if order is None:
@@ -219,7 +239,7 @@ class Task:
 
 # The six tasks of the paper (Table 5); wording and order of labels as in the released code.
 _TASKS = (
-    Task("tuab", "Is this EEG segment abnormal?", {"normal": "No", "abnormal": "Yes"}),
+    Task("tuab", "Is this EEG segment abnormal?", {"No": "No", "Yes": "Yes"}),
     Task(
         "tuev",
         "Which event type does this EEG segment belong to?",
@@ -244,7 +264,7 @@ _TASKS = (
         {"W": "Wake", "N1": "NREM-1", "N2": "NREM-2", "N3": "NREM-3", "R": "REM"},
         options=True,
     ),
-    Task("workload", "Is this EEG segment of high workload?", {"low": "No", "high": "Yes"}),
+    Task("workload", "Is this EEG segment of high workload?", {"No": "No", "Yes": "Yes"}),
     Task(
         "tusl",
         "Which type does this EEG segment belong to?",
@@ -277,7 +297,7 @@ def get_task(name: str | Task) -> Task:
     --------
     >>> from mne_neurolm import get_task
     >>> get_task("workload").answers
-    {'low': 'No', 'high': 'Yes'}
+    {'No': 'No', 'Yes': 'Yes'}
     """
     if isinstance(name, Task):
         return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,9 @@ class NeuroLMTokenizer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : mne.BaseEpochs | list of mne.BaseEpochs | ndarray, shape (n_epochs, n_chans, n_times)
-            The EEG. Montage and length may differ from those seen in ``fit``.
+            The EEG. Length may differ from that seen in ``fit``; the same channels in another order
+            are put in order. Other channels are tokenized too, but features and codes, whose
+            columns would no longer be the same, are then refused.
 
         Returns
         -------
@@ -183,17 +186,27 @@ class NeuroLMTokenizer(TransformerMixin, BaseEstimator):
             ``"embeddings"``, float32 (n_epochs, n_tokens, n_embd).
         """
         check_is_fitted(self, "model_")
+        fitted = self.channels_[: len(self.ch_names_)]
         tokens = encode_patches(
             self.model_,
-            self._check_data(X),
+            self._check_data(X).reorder(fitted),
             batch_size=self.batch_size,
             dtype=self.dtype,
             progress=shows_progress(self.verbose),
         )
+        tokens = replace(tokens, fitted_channels=fitted)
+        same = np.array_equal(tokens.channels, self.channels_)
+        if self.output == "codes" and not same:
+            raise ValueError(
+                f"Codes are a table with one column per channel and second: fit saw "
+                f"{len(self.ch_names_)} channels and {len(self.channels_)} tokens, these epochs "
+                f"have {tokens.n_channels} channels and {len(tokens.channels)} tokens, or other "
+                "channels. Fit on this montage, or use output='tokens'."
+            )
         as_table = self._gives_tables()
         if as_table:
             self.get_feature_names_out()  # refuses what has no columns
-            if tokens.ch_names != self.ch_names_ or len(tokens.times) != len(self.times_):
+            if not same:
                 raise ValueError(
                     "Columns are named after the channels and the length of the epochs in fit "
                     f"({len(self.ch_names_)} channels, {len(self.times_)} tokens); these have "

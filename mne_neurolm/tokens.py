@@ -31,6 +31,9 @@ class EEGTokens:
         The recording's own channel names, one per channel.
     encoder_id : str
         Fingerprint of the encoder's weights.
+    fitted_channels : ndarray of int64, shape (n_fitted_channels,) | None
+        Rows of the channels that the tokenizer was fitted with. Features are columns without
+        names, so they are refused for another montage. None: any montage will do.
     """
 
     codes: np.ndarray
@@ -39,6 +42,7 @@ class EEGTokens:
     times: np.ndarray
     ch_names: tuple[str, ...]
     encoder_id: str
+    fitted_channels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -95,6 +99,13 @@ class EEGTokens:
         """
         if copy is False:
             raise ValueError("Features are computed, so np.asarray(..., copy=False) can't be met.")
+        own = self.channels[: self.n_channels]
+        if self.fitted_channels is not None and not np.array_equal(own, self.fitted_channels):
+            raise ValueError(
+                f"The tokenizer was fitted with {len(self.fitted_channels)} channels, these tokens "
+                f"have {self.n_channels} others or in part others, so their features would stand "
+                "in the wrong columns. Pick the same channels, or fit on this montage."
+            )
         states = self.hidden.reshape(
             len(self), self.n_seconds, self.n_channels, self.hidden.shape[2]
         )

@@ -33,11 +33,11 @@ PROMPTS = {
 }
 # What completes them, label by label in the order of the table.
 COMPLETIONS = {
-    "tuab": {"normal": " No ", "abnormal": " Yes "},
+    "tuab": {"No": " No ", "Yes": " Yes "},
     "tuev": dict(spsw="A) ", gped="B) ", pled="C) ", eyem="D) ", artf="E) ", bckg="F) "),
     "seed": {"positive": " Positive ", "neutral": " Neutral ", "negative": " Negative "},
     "hmc": {"W": "A) ", "N1": "B) ", "N2": "C) ", "N3": "D) ", "R": "E) "},
-    "workload": {"low": " No ", "high": " Yes "},
+    "workload": {"No": " No ", "Yes": " Yes "},
     "tusl": {"bckg": "A) ", "seiz": "B) ", "slow": "C) "},
 }
 
@@ -97,15 +97,15 @@ def test_order_must_be_a_permutation(stages, order):
 @pytest.mark.parametrize(
     ("y", "indices"),
     [
-        (["high", "low", "high"], [1, 0, 1]),
+        (["Yes", "No", "Yes"], [1, 0, 1]),
         (["Yes", "no", " YES "], [1, 0, 1]),  # the answers' own words
         ([1, 0, 1], [1, 0, 1]),  # No = 0, Yes = 1
         ([1.0, 0.0, 1.0], [1, 0, 1]),
         ([True, False, True], [1, 0, 1]),
-        (pd.Series(["high", "low", "high"], index=[7, 8, 9]), [1, 0, 1]),
-        (pd.Categorical(["high", "low", "high"]), [1, 0, 1]),
-        (np.array(["high", "low", "high"], dtype=object), [1, 0, 1]),
-        (["low", "low"], [0, 0]),
+        (pd.Series(["Yes", "No", "Yes"], index=[7, 8, 9]), [1, 0, 1]),
+        (pd.Categorical(["Yes", "No", "Yes"]), [1, 0, 1]),
+        (np.array(["Yes", "No", "Yes"], dtype=object), [1, 0, 1]),
+        (["No", "No"], [0, 0]),
     ],
 )
 def test_label_indices(y, indices):
@@ -130,28 +130,28 @@ def test_labels_go_before_words():
 @pytest.mark.parametrize(
     ("y", "named"),
     [
-        (["high", "medium"], r"\['medium'\]"),
+        (["Yes", "medium"], r"\['medium'\]"),
         ([0, 1, 2], r"\[2\]"),
         ([-1, 1], r"\[-1\]"),
         ([0.5, 1.0], r"\[0.5\]"),
         ([0.0, np.nan], r"\[nan\]"),
         (["0", "1"], r"\['0', '1'\]"),
-        (["low", 1.5], r"\['1.5'\]"),
+        (["No", 1.5], r"\['1.5'\]"),
     ],
 )
 def test_labels_outside_the_task(y, named):
-    with pytest.raises(ValueError, match=rf"Labels {named} do not .*\['low', 'high'\].*0 to 1"):
+    with pytest.raises(ValueError, match=rf"Labels {named} do not .*\['No', 'Yes'\].*0 to 1"):
         get_task("workload").label_indices(y)
 
 
 def test_labels_of_mixed_types():
     with pytest.raises(TypeError, match="mix the types int, str; name every class in one way"):
-        get_task("workload").label_indices(np.array(["low", 1], dtype=object))
+        get_task("workload").label_indices(np.array(["No", 1], dtype=object))
 
 
 def test_labels_must_be_one_dimensional():
     with pytest.raises(ValueError, match=r"one-dimensional; got shape \(2, 1\)"):
-        get_task("workload").label_indices([["low"], ["high"]])
+        get_task("workload").label_indices([["No"], ["Yes"]])
 
 
 @pytest.mark.parametrize(

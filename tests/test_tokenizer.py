@@ -117,7 +117,7 @@ def test_set_output_pandas(small_model, epochs, output):
 
 def test_set_output_pandas_of_another_montage(small_model, epochs):
     tokenizer = _tokenizer(small_model).fit(epochs).set_output(transform="pandas")
-    with pytest.raises(ValueError, match="these have 2 channels and 8 tokens. Fit again"):
+    with pytest.raises(ValueError, match="have 2 channels and 8 tokens"):
         tokenizer.transform(epochs.copy().pick(["Cz", "Pz"]))
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # torch.compile leaves this prefix on every key.
 _COMPILED_PREFIX = "_orig_mod."
 
@@ -54,7 +56,8 @@ def load_released(path: str | Path, required: Sequence[str]) -> dict[str, Any]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is truncated, is no checkpoint of the released layout, or carries code.
+        If it is truncated or damaged, is no checkpoint of the released layout, carries code, or
+        holds anything but finite floating-point tensors in ``model``.
     """
     path = Path(path)
     if not path.is_file():
@@ -70,10 +73,10 @@ def load_released(path: str | Path, required: Sequence[str]) -> dict[str, Any]:
             "numbers, which could run code on this machine. Get the file from its authors again; "
             f"do not open it another way unless you trust it. (torch says: {_first_line(error)})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # a damaged byte can surface in torch as any exception at all
         raise ValueError(
-            f"{path} ({path.stat().st_size:,} bytes) can't be read: truncated download, or no "
-            f"PyTorch file. Download it again. (torch says: {_first_line(error)})"
+            f"{path} ({path.stat().st_size:,} bytes) can't be read: truncated or damaged "
+            f"download, or no PyTorch file. Download it again. (torch says: {_first_line(error)})"
         ) from error
     wanted = ["model", *required]
     if not isinstance(checkpoint, dict) or any(key not in checkpoint for key in wanted):
@@ -83,12 +86,85 @@ def load_released(path: str | Path, required: Sequence[str]) -> dict[str, Any]:
             f"{got}. The tokenizer (VQ.pt) and the language model (NeuroLM-B.pt) are two files."
         )
     checkpoint.pop("optimizer", None)
-    state = checkpoint["model"]
-    foreign = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
-    if foreign:
-        raise ValueError(f"{path}: entries of 'model' must be tensors; these are not: {foreign}.")
-    checkpoint["model"] = {key.removeprefix(_COMPILED_PREFIX): state[key] for key in state}
+    checkpoint["model"] = _checked_state(checkpoint["model"], path)
     return checkpoint
+
+
+def _checked_state(state: Any, path: Path) -> dict[str, Tensor]:
+    """Return tensors by name, without prefix; refuse all else."""
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise ValueError(
+            f"{path}: 'model' must be a dictionary of named tensors; got {type(state).__name__}. "
+            "Is this a checkpoint of the released code?"
+        )
+    foreign = [key for key, value in state.items() if not _is_plain(value)]
+    if foreign:
+        raise ValueError(
+            f"{path}: entries of 'model' must be floating-point tensors; these are not: {foreign}."
+        )
+    broken = [key for key, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ValueError(
+            f"{path}: these tensors hold values that are not finite: {broken}. The file is "
+            "damaged, or its training diverged; get another one."
+        )
+    return {key.removeprefix(_COMPILED_PREFIX): tensor for key, tensor in state.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.dtype in _FLOATS
+        and value.layout is torch.strided
+        and value.device.type == "cpu"  # a tensor without data stays on "meta"
+    )
+
+
+def read_sizes(
+    checkpoint: dict[str, Any], entry: str, names: Sequence[str], path: str | Path
+) -> dict[str, int]:
+    """Read the sizes that a checkpoint states.
+
+    Parameters
+    ----------
+    checkpoint : dict
+        As :func:`load_released` returns it.
+    entry : str
+        Where they are, such as ``"encoder_args"``.
+    names : sequence of str
+        Which are needed.
+    path : str | pathlib.Path
+        The file, for messages.
+
+    Returns
+    -------
+    sizes : dict of int
+        The sizes.
+
+    Raises
+    ------
+    ValueError
+        If one is missing or no positive integer, or there are more layers than tensors.
+    """
+    args = checkpoint[entry]
+    if not isinstance(args, dict):
+        raise ValueError(f"{path}: {entry!r} must be a dictionary; got {type(args).__name__}.")
+    sizes: dict[str, Any] = {name: args.get(name) for name in names}
+    wrong = {
+        name: size
+        for name, size in sizes.items()
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1
+    }
+    n_tensors = len(checkpoint["model"])
+    if not wrong and sizes.get("n_layer", 0) > n_tensors:  # would take forever to build
+        wrong = {"n_layer": sizes["n_layer"]}
+    if wrong:
+        raise ValueError(
+            f"{path}: {entry!r} must give {list(names)} as positive integers, with no more layers "
+            f"than the file's {n_tensors} tensors; got {wrong}. The file is damaged or of another "
+            "model."
+        )
+    return {name: int(size) for name, size in sizes.items()}
 
 
 def _first_line(error: Exception) -> str:

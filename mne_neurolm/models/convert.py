@@ -11,8 +11,9 @@ import torch
 from mne.utils import logger
 from torch import Tensor
 
-from .checkpoint import load_released
+from .checkpoint import load_released, read_sizes
 from .config import PRESETS, NeuroLMConfig
+from .files import check_output
 from .neurolm import NeuroLM
 from .text import SEP, load_text_tokenizer
 
@@ -36,6 +37,7 @@ TOKENIZER_KEYS: tuple[tuple[str, str | None], ...] = (
     # GPT-2's own frozen word embeddings, which stage 1 aligns with.
     (r"wte\.weight", None),
 )
+_SIZES = ("n_layer", "n_head", "n_embd")
 LANGUAGE_MODEL_KEYS: tuple[tuple[str, str | None], ...] = (
     (
         r"GPT2\.transformer\.(h\.\d+\.(?:attn|mlp)\.(?:c_attn|c_proj|c_fc)\.weight)",
@@ -82,7 +84,7 @@ def convert_checkpoint(
         If a file or the text tokenizer is missing.
     ValueError
         If a file is not of the released format, is truncated or carries code, or if keys are
-        missing, unknown or of another shape: all of them are named.
+        missing, unknown or of another shape: all of them are named. Or if ``output`` is a file.
 
     Examples
     --------
@@ -90,8 +92,8 @@ def convert_checkpoint(
     >>> convert_checkpoint("NeuroLM-B.pt", "VQ.pt", "neurolm-b", text_tokenizer="gpt2")
     ... # doctest: +SKIP
     """
+    output = check_output(output)
     model = load_converted(checkpoint, tokenizer, text_tokenizer=text_tokenizer)
-    output = Path(output)
     model.save_pretrained(output)
     logger.info(f"Wrote {sum(p.numel() for p in model.parameters()):,} parameters to {output}.")
     return output
@@ -110,7 +112,7 @@ def load_converted(
             "line --text-tokenizer DIR) with GPT-2's vocab.json and merges.txt."
         )
     released = load_released(tokenizer, ("encoder_args", "decoder_args"))
-    config_args = _tokenizer_config(released)
+    config_args = _tokenizer_config(released, tokenizer)
     state = _rename(released["model"], TOKENIZER_KEYS, tokenizer)
     if checkpoint is not None:
         released_lm = load_released(checkpoint, ("model_args",))
@@ -118,8 +120,13 @@ def load_converted(
         config_args["text_config"] = _text_config(released_lm, checkpoint)
         config_args["separate_encoder"] = not _drop_equal_encoder(lm_state, state)
         state |= lm_state
-    config = NeuroLMConfig(**config_args)
-    _check_state(state, config, [p for p in (tokenizer, checkpoint) if p is not None])
+    paths = [p for p in (tokenizer, checkpoint) if p is not None]
+    try:
+        config = NeuroLMConfig(**config_args)
+        wanted = _shapes(config)
+    except (ValueError, TypeError, RuntimeError) as error:  # the latter two for absurd sizes
+        raise ValueError(f"{_join(paths)} state sizes that make no model: {error}") from error
+    _check_state(state, wanted, paths)
     words = None
     if text_tokenizer is not None and checkpoint is not None:
         words = _load_words(text_tokenizer, config)
@@ -147,28 +154,29 @@ def _load_words(directory: str | Path, config: NeuroLMConfig) -> PreTrainedToken
     return tokenizer
 
 
-def _tokenizer_config(released: dict[str, Any]) -> dict[str, Any]:
+def _tokenizer_config(released: dict[str, Any], path: str | Path) -> dict[str, Any]:
     """Return arguments of NeuroLMConfig from a released tokenizer checkpoint."""
     args: dict[str, Any] = {}
     for prefix, source in (("", "encoder_args"), ("decoder_", "decoder_args")):
-        for key in ("n_layer", "n_head", "n_embd"):
-            args[prefix + key] = int(released[source][key])
+        sizes = read_sizes(released, source, _SIZES, path)
+        args |= {prefix + key: size for key, size in sizes.items()}
     codebook = released["model"].get("VQ.quantize.embedding.weight")
-    if codebook is not None:  # a missing one is named with all other missing keys
+    # A missing or misshapen one is named with all other such keys.
+    if codebook is not None and codebook.dim() == 2:
         args["codebook_size"], args["codebook_dim"] = map(int, codebook.shape)
     return args
 
 
 def _text_config(released: dict[str, Any], path: str | Path) -> dict[str, Any]:
     """Return the GPT-2 configuration of a released language model checkpoint."""
-    args, state = released["model_args"], released["model"]
-    text_config = dict(PRESETS["b"]["text_config"])
-    for key in ("n_layer", "n_head", "n_embd"):
-        text_config[key] = int(args[key])
-    text_config["n_positions"] = int(args["block_size"])
-    words = state.get("GPT2.transformer.wte.weight")
-    if words is None:
-        raise ValueError(f"{path} has no key 'GPT2.transformer.wte.weight'; is it a NeuroLM file?")
+    sizes = read_sizes(released, "model_args", (*_SIZES, "block_size"), path)
+    text_config = PRESETS["b"]["text_config"] | {key: sizes[key] for key in _SIZES}
+    text_config["n_positions"] = sizes["block_size"]
+    words = released["model"].get("GPT2.transformer.wte.weight")
+    if words is None or words.dim() != 2:
+        raise ValueError(
+            f"{path} has no matrix 'GPT2.transformer.wte.weight'; is it a NeuroLM file?"
+        )
     text_config["vocab_size"] = int(words.shape[0])
     return text_config
 
@@ -186,8 +194,8 @@ def _rename(
                 if ours is not None:
                     name = re.sub(pattern, ours, key)
                     if name.startswith("^T"):
-                        name, tensor = name[2:], tensor.T
-                    if name.endswith("codebook.initialized"):
+                        name, tensor = name[2:], tensor.T if tensor.dim() == 2 else tensor
+                    if name.endswith("codebook.initialized") and tensor.numel() == 1:
                         tensor = tensor.reshape(())  # released as one element
                     state[name] = tensor
                 break
@@ -201,12 +209,20 @@ def _rename(
     return state
 
 
-def _check_state(
-    state: dict[str, Tensor], config: NeuroLMConfig, paths: Sequence[str | Path]
-) -> None:
-    """Compare keys and shapes with those of a model of this configuration."""
+def _shapes(config: NeuroLMConfig) -> dict[str, Tensor]:
+    """Return the state of a model of this configuration, shapes without data."""
     with torch.device("meta"):
-        wanted = NeuroLM(config).state_dict()
+        return NeuroLM(config).state_dict()
+
+
+def _join(paths: Sequence[str | Path]) -> str:
+    return " and ".join(map(str, paths))
+
+
+def _check_state(
+    state: dict[str, Tensor], wanted: dict[str, Tensor], paths: Sequence[str | Path]
+) -> None:
+    """Compare keys and shapes with those that a model needs."""
     problems = [f"missing: {key} {tuple(wanted[key].shape)}" for key in wanted if key not in state]
     problems += [f"extra: {key} {tuple(state[key].shape)}" for key in state if key not in wanted]
     problems += [
@@ -216,7 +232,7 @@ def _check_state(
     ]
     if problems:
         raise ValueError(
-            f"{' and '.join(map(str, paths))} do not fit the sizes they state "
+            f"{_join(paths)} do not fit the sizes they state "
             f"({len(problems)} problems, keys under their names here):\n  " + "\n  ".join(problems)
         )
 
@@ -227,14 +243,17 @@ def _drop_equal_encoder(lm_state: dict[str, Tensor], tokenizer_state: dict[str, 
     Returns whether it did. Both released files carry the frozen encoder; should they differ, each
     must read EEG with its own.
     """
-    copies = [key for key in lm_state if key.startswith("encoder.")]
+    copies = {f"vq.{key}": lm_state[key] for key in lm_state if key.startswith("encoder.")}
+    ours = {key: tokenizer_state[key] for key in tokenizer_state if key.startswith("vq.encoder.")}
+    if copies.keys() != ours.keys():
+        return False  # an incomplete copy: what is missing is named later
     equal = all(
-        f"vq.{key}" in tokenizer_state and torch.equal(lm_state[key], tokenizer_state[f"vq.{key}"])
+        copies[key].dtype == ours[key].dtype and torch.equal(copies[key], ours[key])
         for key in copies
     )
     if equal:
         for key in copies:
-            del lm_state[key]
+            del lm_state[key.removeprefix("vq.")]
     else:
         logger.info("The two files hold different encoders; both are kept.")
     return equal

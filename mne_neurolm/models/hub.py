@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
         ``"tiny"``, the model that comes with the package; ``"neurolm-b"``, ``"neurolm-l"`` or
         ``"neurolm-xl"``, the released weights, which are downloaded and converted on first use; a
         directory that ``save_pretrained`` or ``convert_checkpoint`` wrote; a released ``.pt`` file;
-        or the id of a hub repository such as ``"user/model"``. A NeuroLM is returned as it is.
+        or, as str, the id of a hub repository such as ``"user/model"``. A NeuroLM is returned as it
+        is. A leading ``~`` is the home directory; a Path is always a file or folder.
     revision : str | None
         Revision of a hub repository: a branch, tag or commit.
 
@@ -60,7 +62,9 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
     Nothing touches the network unless a remote model is named.
     """
     name = type(model).__name__ if isinstance(model, NeuroLM) else str(model)
-    on_hub = name.lower() in RELEASED_MODELS or _is_hub_id(name)
+    is_name = isinstance(model, str)
+    released = is_name and name.lower() in RELEASED_MODELS
+    on_hub = released or (is_name and _is_hub_id(name))
     if revision is not None and not on_hub:
         raise ValueError(
             f"revision={revision!r} has no meaning for model {name!r}: only repositories on the "
@@ -68,22 +72,17 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
         )
     if isinstance(model, NeuroLM):
         return model
-    if name == "tiny":
+    if is_name and name == "tiny":
         return NeuroLM.from_pretrained(TINY)
-    if name.lower() in RELEASED_MODELS:
+    if released:
         return NeuroLM.from_pretrained(_released_directory(name.lower(), revision))
-    path = Path(name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return NeuroLM.from_pretrained(path)
     if path.suffix == ".pt":
         return _load_pt(path)
-    if path.is_dir():
-        if not (path / "config.json").exists():
-            raise ValueError(
-                f"{path} is no model directory: it has no config.json. Write one with "
-                "NeuroLM.save_pretrained or python -m mne_neurolm.convert."
-            )
-        return NeuroLM.from_pretrained(path)
     if on_hub:
-        return NeuroLM.from_pretrained(name, revision=revision)
+        return _load_from_hub(name, revision)
     raise ValueError(
         f"Unknown model {name!r}: choose 'tiny', one of {sorted(RELEASED_MODELS)}, a directory "
         "with a config.json, a released .pt file, or a hub id such as 'user/model'."
@@ -95,6 +94,18 @@ def _is_hub_id(name: str) -> bool:
     if Path(name).suffix == ".pt" or Path(name).exists() or name.startswith("."):
         return False
     return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+
+
+def _load_from_hub(name: str, revision: str | None) -> NeuroLM:
+    try:
+        return NeuroLM.from_pretrained(name, revision=revision)
+    except OSError as error:
+        raise OSError(
+            f"There is no folder {name!r} here, and no NeuroLM could be fetched from a repository "
+            f"{name!r} on the Hugging Face hub (revision {revision or 'main'}): it does not exist, "
+            "is private, or can't be reached. Check the name, or pass a folder. "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def load_language_model(
@@ -191,7 +202,12 @@ def _released_directory(name: str, revision: str | None) -> Path:
     # Written beside and renamed, so that an interrupted conversion leaves nothing half-done.
     partial = directory.with_name(f"{directory.name}.partial-{os.getpid()}")
     convert_checkpoint(checkpoint, tokenizer, partial, text_tokenizer=Path(text[0]).parent)
-    partial.replace(directory)
+    try:
+        partial.replace(directory)
+    except OSError:
+        if not (directory / "config.json").exists():
+            raise
+        shutil.rmtree(partial)  # another process was faster; both wrote the same
     return directory
 
 

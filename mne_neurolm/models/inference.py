@@ -43,7 +43,12 @@ def encode_patches(
     Returns
     -------
     tokens : EEGTokens
-        Codes and hidden states.
+        Codes and hidden states; empty for no epochs.
+
+    Raises
+    ------
+    ValueError
+        If the codebook was never trained, or epochs are longer than the model's time embedding.
     """
     if not bool(model.vq.codebook.initialized):
         raise ValueError(
@@ -75,6 +80,7 @@ def as_tokens(
     model: NeuroLM,
     encoder_id: str | None,
     *,
+    batch_size: int = 64,
     dtype: str = "auto",
     progress: bool = False,
     **array_parameters: Any,
@@ -90,7 +96,7 @@ def as_tokens(
     encoder_id : str | None
         Fingerprint that tokens must carry. None: any encoder of the model's width will do, and EEG
         can't be encoded, as the model has no trained encoder.
-    dtype, progress
+    batch_size, dtype, progress
         See :func:`encode_patches`.
     **array_parameters
         See :func:`~mne_neurolm.patches.make_patches`.
@@ -116,7 +122,7 @@ def as_tokens(
         if encoder_id is not None and X.encoder_id != encoder_id:
             raise ValueError(
                 f"The tokens come from another encoder ({X.encoder_id}) than that of this "
-                f"classifier's model ({encoder_id}); give tokenizer and classifier the same model."
+                f"model ({encoder_id}); give tokenizer and classifier the same model."
             )
         return X
     if hasattr(X, "iloc"):
@@ -136,7 +142,7 @@ def as_tokens(
             "The model is a configuration, so it has no trained tokenizer: put a "
             "NeuroLMTokenizer before the classifier."
         )
-    return encode_patches(model, patches, dtype=dtype, progress=progress)
+    return encode_patches(model, patches, batch_size=batch_size, dtype=dtype, progress=progress)
 
 
 @torch.inference_mode()

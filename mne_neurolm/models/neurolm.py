@@ -11,18 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.utils import logging
 
 from .backbone import build_backbone
 from .config import NeuroLMConfig
 from .encoder import NeuralTransformer, build_encoder
+from .files import check_config, check_loaded, check_output, silent_progress, without_adapters
 from .masks import stair_step_mask
-from .vq import VQ
+from .text import find_text_tokenizer
+from .vq import VQ, check_times
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+_N_HASHED = 65_536  # elements at either end of a tensor that `extra_repr` reads
+# Arguments of `from_pretrained` that the text tokenizer of the same repository needs too.
+_HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
 
 
 class NeuroLM(PreTrainedModel):
@@ -160,7 +166,13 @@ class NeuroLM(PreTrainedModel):
         -------
         hidden : Tensor, shape (B, N, n_embd)
             Unless the model has a ``separate_encoder``, the codebook quantises the same states.
+
+        Raises
+        ------
+        ValueError
+            If a second lies outside the time embedding.
         """
+        check_times(times, self.config.n_time_embeddings)
         encoder = self.encoder if self.config.separate_encoder else self.vq.encoder
         return encoder(patches, channels, times, mask, norm_over_padding=norm_over_padding)
 
@@ -188,11 +200,20 @@ class NeuroLM(PreTrainedModel):
         """Return a fingerprint of all weights: two models with other weights look different.
 
         Caches of results, such as MOABB's, tell models apart by their representation.
+
+        Notes
+        -----
+        Of large tensors the first and last 65,536 elements are read, which is fast for billions
+        of weights and still sees any training, as that moves whole tensors. Bytes are hashed, no
+        sums, whose last bits would depend on the number of threads.
         """
         digest = hashlib.sha256()
         for name, tensor in self.state_dict().items():
-            moments = (tensor.double().sum().item(), tensor.double().square().sum().item())
-            digest.update(f"{name} {moments}".encode())
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            flat = tensor.detach().flatten()
+            ends = [flat[:_N_HASHED], flat[_N_HASHED:][-_N_HASHED:]]
+            for end in ends if not tensor.is_meta else []:
+                digest.update(end.float().cpu().numpy().tobytes())
         return f"weights: {digest.hexdigest()[:16]}"
 
     def forward(
@@ -279,10 +300,29 @@ class NeuroLM(PreTrainedModel):
     # --- files -------------------------------------------------------------------------------
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
-        """Write config, safetensors and, if there is one, the text tokenizer to a folder."""
-        super().save_pretrained(save_directory, **kwargs)
+        """Write config, safetensors and, if there is one, the text tokenizer to a folder.
+
+        Parameters
+        ----------
+        save_directory : str | pathlib.Path
+            The folder, made if needed.
+        **kwargs
+            As for :meth:`transformers.PreTrainedModel.save_pretrained`.
+
+        Raises
+        ------
+        ValueError
+            If there is a file of that name.
+
+        Notes
+        -----
+        LoRA adapters are written merged into the weights; the model in memory keeps them apart.
+        """
+        path = check_output(save_directory)
+        with silent_progress():
+            super(NeuroLM, without_adapters(self)).save_pretrained(path, **kwargs)
         if self.text_tokenizer is not None:
-            self.text_tokenizer.save_pretrained(str(save_directory))
+            self.text_tokenizer.save_pretrained(str(path))
 
     @classmethod
     def from_pretrained(
@@ -301,23 +341,48 @@ class NeuroLM(PreTrainedModel):
         Returns
         -------
         model : NeuroLM
-            The model in evaluation mode, with its text tokenizer if the folder has one.
-        """
-        from .text import load_text_tokenizer
+            The model in evaluation mode, with its text tokenizer if the folder has one. With
+            ``output_loading_info=True`` a tuple of it and transformers' report on the keys, which
+            is then not judged.
 
+        Raises
+        ------
+        ValueError
+            If there is no such folder, it holds another kind of model, its weights are damaged, or
+            they do not fit the configuration: missing, unexpected and misshapen keys are named.
+        OSError
+            If there is no such repository on the hub, or no weights.
+        """
+        source = Path(pretrained_model_name_or_path).expanduser()
+        folder = source / kwargs.get("subfolder", "")
+        if source.is_dir():
+            if kwargs.get("config") is None:
+                check_config(folder)
+        elif isinstance(pretrained_model_name_or_path, Path):
+            raise ValueError(f"There is no folder {source}. (A hub id must be a str.)")
+        name = str(source) if source.is_dir() else str(pretrained_model_name_or_path)
         kwargs.setdefault("dtype", torch.float32)
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # it would flash up for every model, whatever `verbose`
+        wants_info = kwargs.pop("output_loading_info", False)
+        # Let through by transformers, as its own error names no key; judged below.
+        allow_mismatched = kwargs.pop("ignore_mismatched_sizes", False)
         try:
-            model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        finally:
-            if bars:
-                logging.enable_progress_bar()
+            with silent_progress():
+                model, info = super().from_pretrained(
+                    name, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+                )
+        except (RuntimeError, SafetensorError) as error:
+            raise ValueError(
+                f"The weights of {name} can't be read: the file is truncated or damaged. Get or "
+                f"write it again. ({type(error).__name__}: {error})"
+            ) from error
+        if not wants_info:
+            check_loaded(name, info, allow_mismatched=allow_mismatched)
         if model.has_language_model:
-            model.text_tokenizer = load_text_tokenizer(
-                pretrained_model_name_or_path, revision=kwargs.get("revision")
+            options = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
+            model.text_tokenizer = find_text_tokenizer(
+                folder if source.is_dir() else name, **options
             )
-        return model
+        return (model, info) if wants_info else model  # type: ignore[return-value]
 
 
 def _concatenate_steps(steps: list[Tensor]) -> Tensor:

@@ -51,7 +51,18 @@ def answer_log_probs(
     -------
     log_probs : Tensor, shape (B, K)
         Sum of the log-probabilities of each answer's tokens.
+
+    Raises
+    ------
+    ValueError
+        If text is empty, has ids that are no text, or is longer than the language model's
+        positions.
     """
+    _check_text(model, times, prompt, max(map(len, answers), default=1) - 1)
+    for answer in answers:
+        _check_ids(model, answer, "An answer")
+    if not len(hidden):  # transformers can't reshape empty batches
+        return hidden.new_zeros((0, len(answers)))
     device = hidden.device
     n_eeg, n_prompt = hidden.shape[1], len(prompt)
     # The last token of an answer predicts nothing, so it is not fed.
@@ -114,6 +125,12 @@ def generate_text(
     ids : list of list of int
         Text ids of each sample's continuation, up to and without the end-of-text token. EEG codes
         and ``[SEP]`` are never written.
+
+    Raises
+    ------
+    ValueError
+        If there is no text tokenizer, or the prompt is empty, has ids that are no text, or is, with
+        what may be written, longer than the language model's positions.
     """
     tokenizer = model.text_tokenizer
     if tokenizer is None:
@@ -121,25 +138,53 @@ def generate_text(
             "The model has no text tokenizer, so it cannot write; load one with "
             "mne_neurolm.models.text.load_text_tokenizer and set model.text_tokenizer."
         )
+    _check_text(model, times, prompt, max_new_tokens - 1)
+    if not len(hidden):
+        return []
+    model.eval()
     eos = tokenizer.eos_token_id
     step = text_times(int(times.max()), len(prompt), hidden.device)
     ids = torch.tensor(list(prompt), device=hidden.device)
     out = model(hidden, channels, times, ids, step, use_cache=True)
     written = torch.full((len(hidden), 0), eos, device=hidden.device)
     alive = torch.ones(len(hidden), dtype=torch.bool, device=hidden.device)
-    for _ in range(max_new_tokens):
+    while written.shape[1] < max_new_tokens:
         logits = model.logits(out.last_hidden_state[:, -1]).float()
         token = _pick(logits[:, : model.n_writable], temperature, top_k, generator)
         token = torch.where(alive, token, eos)
         written = torch.cat([written, token[:, None]], dim=1)
         alive &= token != eos
-        if not alive.any():
+        if not alive.any() or written.shape[1] == max_new_tokens:
             break
         step = step[-1:] + 1
         out = model(
             input_ids=token[:, None], text_times=step, past=out.past_key_values, use_cache=True
         )
     return [row[: row.index(eos)] if eos in row else row for row in written.tolist()]
+
+
+def _check_text(model: NeuroLM, times: Tensor, prompt: Sequence[int], n_more: int) -> None:
+    """Refuse a prompt that, with ``n_more`` tokens fed after it, does not fit the model."""
+    _check_ids(model, prompt[1:], "The question")
+    if not prompt or not 0 <= prompt[0] < model.text_vocab_size:
+        raise ValueError("The prompt is empty or does not start with a text id; start with [SEP].")
+    limit = getattr(model.backbone.config, "max_position_embeddings", None)
+    needed = int(times.max()) + 1 + len(prompt) + max(0, n_more)
+    if limit is not None and needed > limit:
+        raise ValueError(
+            f"{int(times.max()) + 1} s of EEG, {len(prompt)} tokens of the question and "
+            f"{max(0, n_more)} of the answer need {needed} positions; the language model has "
+            f"{limit}. Shorten the question, the answers (or max_new_tokens), or the epochs."
+        )
+
+
+def _check_ids(model: NeuroLM, ids: Sequence[int], what: str) -> None:
+    outside = sorted({token for token in ids if not 0 <= token < model.n_writable})
+    if outside or (not ids and what == "An answer"):
+        raise ValueError(
+            f"{what} is empty or has the ids {outside}, which are no words: text ends at "
+            f"{model.n_writable - 1}. Leave [SEP] and other special tokens out of its text."
+        )
 
 
 def _pick(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..patches import PATCH_SIZE
 from .config import NeuroLMConfig
@@ -40,6 +41,15 @@ class VQOutput(NamedTuple):
     frequency: Tensor
     raw: Tensor
     commitment_loss: Tensor
+
+
+def check_times(times: Tensor, n_time_embeddings: int) -> None:
+    """Refuse seconds (N,) or (B, N) that have no row in the time embedding."""
+    if times.numel() and not 0 <= int(times.min()) <= int(times.max()) < n_time_embeddings:
+        raise ValueError(
+            f"Times run from {int(times.min())} to {int(times.max())} s; the model has embeddings "
+            f"of the seconds 0 to {n_time_embeddings - 1}. Cut shorter epochs."
+        )
 
 
 class _ReverseGradient(torch.autograd.Function):
@@ -116,7 +126,9 @@ class VQ(nn.Module):
             # Of the training data, set when training starts.
             self.register_buffer("log_magnitude_mean", torch.zeros(N_FREQUENCIES))
             self.register_buffer("log_magnitude_std", torch.ones(N_FREQUENCIES))
+        self.n_time_embeddings = config.n_time_embeddings
         self.frequency_target = config.frequency_target
+        self.raw_weight = config.raw_weight
         self.to_code = _two_layers(config.n_embd, config.codebook_dim)
         self.codebook = Codebook(
             config.codebook_size,
@@ -157,16 +169,20 @@ class VQ(nn.Module):
         norm_over_padding: bool = False,
     ) -> Tensor:
         """Return hidden states (B, N, D) of patches (B, N, 200); see the encoder's ``forward``."""
+        check_times(times, self.n_time_embeddings)
         return self.encoder(patches, channels, times, mask, norm_over_padding=norm_over_padding)
 
     def codes(self, hidden: Tensor) -> Tensor:
-        """Return codebook indices (B, N) of hidden states (B, N, D)."""
-        return self.codebook(self._project(hidden)).codes
+        """Return codebook indices (B, N) of hidden states (B, N, D); the codebook never moves."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            unit = F.normalize(self._project(hidden).float(), dim=-1)
+            return self.codebook.assign(unit.flatten(0, -2)).view(hidden.shape[:-1])
 
     def decode(
         self, vectors: Tensor, channels: Tensor, times: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return predicted magnitudes (B, N, 100) and waveforms (B, N, 200), both z-scored."""
+        check_times(times, self.n_time_embeddings)
         frequency = self.head_freq(self.decoder_freq(vectors, channels, times, mask))
         return frequency, self.head_raw(self.decoder_raw(vectors, channels, times, mask))
 

@@ -122,9 +122,25 @@ class _CosineSchedule(Callback):
         self.step_ += 1
         self.bar_.update()
 
+    def on_batch_end(
+        self,
+        net: NeuralNet,
+        batch: Any = None,
+        training: bool | None = None,
+        loss: Tensor | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Stop when the loss is no number any more."""
+        if training and loss is not None and not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss is {float(loss.detach())} at step {self.step_} of {self.n_steps_}; "
+                f"lower lr={net.lr}, or look for extreme values in the data."
+            )
+
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Close the progress bar."""
-        self.bar_.close()
+        if hasattr(self, "bar_"):
+            self.bar_.close()
 
 
 def prepare_tuning(model: NeuroLM, tune: str | None) -> None:
@@ -167,6 +183,7 @@ def make_net(
     warmup: float,
     grad_clip: float,
     progress: bool,
+    seed: int,
     **skorch_params: Any,
 ) -> NeuralNet:
     """Return the net, not yet initialised; parameters as for the classifier."""
@@ -182,6 +199,10 @@ def make_net(
         }
     settings: dict[str, Any] = {
         "iterator_train__shuffle": True,
+        # Generators of its own: the order of batches depends on nothing else that draws numbers,
+        # in other threads too, and predicting draws none from torch's global one.
+        "iterator_train__generator": torch.Generator().manual_seed(seed),
+        "iterator_valid__generator": torch.Generator(),
         "train_split": None,
         **skorch_params,
     }
@@ -214,6 +235,35 @@ class _AnswerNet(NeuralNet):
         self.weight_decay = weight_decay
         super().__init__(module, **kwargs)
 
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any
+    ) -> _AnswerNet:
+        """Train; only a callback may end it early.
+
+        skorch's callbacks stop training with a KeyboardInterrupt, and its own ``partial_fit`` takes
+        one from the keyboard for the same: a cross-validation could not be interrupted.
+        """
+        if not self.initialized_:
+            self.initialize()
+        self.stopped_by_callback_ = False
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, **fit_params)
+        except KeyboardInterrupt:
+            if not self.stopped_by_callback_:
+                raise
+        finally:
+            self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks, and note if one of them ends the training."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            self.stopped_by_callback_ = True
+            raise
+
     def initialize_module(self) -> _AnswerNet:
         """Use the module as it is: it is built and loaded already."""
         self.module_ = self.module
@@ -231,7 +281,8 @@ class _AnswerNet(NeuralNet):
 def net_inputs(tokens: EEGTokens) -> dict[str, NDArray[Any]]:
     """Return tokens as the net takes them: arrays with one row per epoch."""
     return {
-        "hidden": tokens.hidden,
+        # torch wants arrays that may be written to; memory maps of joblib may not
+        "hidden": np.require(tokens.hidden, requirements="W"),
         "channels": np.tile(tokens.channels, (len(tokens), 1)),
         "times": np.tile(tokens.times, (len(tokens), 1)),
     }

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from ..models.hub import load_model
-from ..models.inference import encode_patches
+from ..models.inference import as_tokens
 from ..models.neurolm import NeuroLM
 from ..models.text import encode_text
-from ..patches import make_patches
 from ..tasks import EncodedTask, Task, get_task
 from ..tokens import EEGTokens
 from ..utils.device import resolve_device
@@ -75,7 +74,8 @@ def tune_instructions(
     Raises
     ------
     ValueError
-        If there is no task, a label does not belong to its task, or X and y differ in length.
+        If there is no task or no epoch, a label does not belong to its task, X and y differ in
+        length, or tokens come from another encoder.
 
     Examples
     --------
@@ -91,7 +91,9 @@ def tune_instructions(
     if tokenizer is None:
         raise ValueError("The model has no text tokenizer; load one into model.text_tokenizer.")
     model.to(target)
-    sets = [_make_set(model, get_task(task), *xy) for task, xy in data.items()]
+    encoder_id = model.encoder_id()
+    sets = [_make_set(model, encoder_id, get_task(task), *xy) for task, xy in data.items()]
+    model.requires_grad_(False)  # the loop trains the language model only
     encoded = [s.task.encode(tokenizer, model.config.sep_token_id) for s in sets]
     corpus = None if text is None else np.asarray(encode_text(tokenizer, text))
 
@@ -138,10 +140,11 @@ def tune_instructions(
     return model
 
 
-def _make_set(model: NeuroLM, task: Task, X: Any, y: Any) -> _Set:
-    if not isinstance(X, EEGTokens):
-        X = encode_patches(model, make_patches(X))
+def _make_set(model: NeuroLM, encoder_id: str, task: Task, X: Any, y: Any) -> _Set:
+    tokens = as_tokens(X, model, encoder_id)
+    if not len(tokens):
+        raise ValueError(f"Task {task.name!r} has no epochs; leave it out, or pass some.")
     labels = task.label_indices(y)
-    if len(labels) != len(X):
-        raise ValueError(f"Task {task.name!r}: {len(X)} epochs, but {len(labels)} labels.")
-    return _Set(task, X, labels)
+    if len(labels) != len(tokens):
+        raise ValueError(f"Task {task.name!r}: {len(tokens)} epochs, but {len(labels)} labels.")
+    return _Set(task, tokens, labels)

@@ -85,14 +85,14 @@ def run(
     Parameters
     ----------
     modules : sequence of torch.nn.Module
-        What is trained: their parameters that require gradients. Set to training mode, and back to
-        evaluation mode at the end.
+        What is trained: all of their parameters, whatever required gradients before. Set to
+        training mode, and back to evaluation mode at the end, however it ends.
     objective : callable
         ``objective(batch, step, n_steps) -> losses``; ``"loss"`` is differentiated.
     batches : callable
         ``batches(epoch) -> sequence`` of batches; every epoch must have the same number.
     config : TrainingConfig
-        Optimiser and schedule.
+        Optimiser, schedule, and the seed of torch's generator, which is put back at the end.
     description : str
         Label of the progress bar.
 
@@ -103,47 +103,67 @@ def run(
 
     Raises
     ------
+    ValueError
+        If there are no batches.
     FloatingPointError
         If the loss is not finite.
     """
+    for module in modules:
+        module.requires_grad_(True).train()
+    # Initialising and reviving codes, and dropout, draw from torch's generator.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.random_state)
+        try:
+            return _minimise(modules, objective, batches, config, description)
+        finally:
+            for module in modules:
+                module.eval()
+
+
+def _minimise(
+    modules: Sequence[nn.Module],
+    objective: Callable[[Any, int, int], dict[str, Tensor]],
+    batches: Callable[[int], Sequence],
+    config: TrainingConfig,
+    description: str,
+) -> list[dict[str, float]]:
     n_per_epoch = len(batches(0))
+    if not n_per_epoch:
+        raise ValueError(f"{description}: there are no samples to train on; pass at least one.")
     n_steps = n_per_epoch * config.max_epochs
     groups = parameter_groups(modules, config.weight_decay)
     parameters = [p for group in groups for p in group["params"]]
     optimizer = adamw(groups, lr=config.lr, betas=config.betas)
     warmup = int(config.warmup * n_steps)
-    for module in modules:
-        module.train()
     history: list[dict[str, float]] = []
-    bar = tqdm(total=n_steps, desc=description, disable=not config.progress, leave=False)
     step = 0
-    for epoch in range(config.max_epochs):
-        sums: dict[str, float] = {}
-        for batch in batches(epoch):
-            factor = cosine_factor(step, n_steps, warmup=warmup, floor=config.min_lr / config.lr)
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * factor
-            losses = objective(batch, step, n_steps)
-            values = {name: float(loss.detach()) for name, loss in losses.items()}
-            if not torch.isfinite(losses["loss"]):
-                raise FloatingPointError(
-                    f"{description}: the loss is {values} at step {step}; lower lr={config.lr}, or "
-                    "look for extreme values in the data."
+    with tqdm(total=n_steps, desc=description, disable=not config.progress, leave=False) as bar:
+        for epoch in range(config.max_epochs):
+            sums: dict[str, float] = {}
+            for batch in batches(epoch):
+                factor = cosine_factor(
+                    step, n_steps, warmup=warmup, floor=config.min_lr / config.lr
                 )
-            optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()
-            if config.grad_clip > 0:
-                nn.utils.clip_grad_norm_(parameters, config.grad_clip)
-            optimizer.step()
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value / n_per_epoch
-            step += 1
-            bar.update()
-        history.append(sums)
-        shown = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
-        bar.set_postfix_str(shown)
-        logger.debug(f"{description} epoch {epoch + 1}/{config.max_epochs}: {shown}")
-    bar.close()
-    for module in modules:
-        module.eval()
+                for group in optimizer.param_groups:
+                    group["lr"] = config.lr * factor
+                losses = objective(batch, step, n_steps)
+                values = {name: float(loss.detach()) for name, loss in losses.items()}
+                if not torch.isfinite(losses["loss"]):
+                    raise FloatingPointError(
+                        f"{description}: the loss is {values} at step {step}; lower "
+                        f"lr={config.lr}, or look for extreme values in the data."
+                    )
+                optimizer.zero_grad(set_to_none=True)
+                losses["loss"].backward()
+                if config.grad_clip > 0:
+                    nn.utils.clip_grad_norm_(parameters, config.grad_clip)
+                optimizer.step()
+                for name, value in values.items():
+                    sums[name] = sums.get(name, 0.0) + value / n_per_epoch
+                step += 1
+                bar.update()
+            history.append(sums)
+            shown = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
+            bar.set_postfix_str(shown)
+            logger.debug(f"{description} epoch {epoch + 1}/{config.max_epochs}: {shown}")
     return history

@@ -61,8 +61,9 @@ def train_tokenizer(
     Raises
     ------
     ValueError
-        If there is text but no language model, or their widths differ.
+        If there are no samples, there is text but no language model, or their widths differ.
     """
+    _require_samples(data)
     words = None
     if text is not None:
         model._require_language_model()
@@ -132,7 +133,13 @@ def train_autoregressive(
     -------
     history : list of dict
         Losses and accuracies per epoch.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples or there is no language model, or samples of a single second.
     """
+    _require_samples(data)
     device = model.device
     model.vq.eval()  # in training mode the codebook would move
 
@@ -175,6 +182,11 @@ def train_text(
     -------
     history : list of dict
         Loss and accuracy per epoch.
+
+    Raises
+    ------
+    ValueError
+        If the text is shorter than a row, ``n_steps`` is below 1, or there is no language model.
     """
     device = model.device
 
@@ -208,6 +220,14 @@ def add_text(model: NeuroLM, loss: Tensor, rows: Tensor) -> dict[str, Tensor]:
     return {"loss": loss + text["loss"], "text": text["loss"], "text_accuracy": text["accuracy"]}
 
 
+def _require_samples(data: Sequence[Patches]) -> None:
+    if not sum(map(len, data)):
+        raise ValueError(
+            f"No samples: got {len(data)} sets with nothing in them; pass a list of Patches, as "
+            "mne_neurolm.patches.make_patches returns."
+        )
+
+
 def _run(
     modules: Sequence[nn.Module],
     objective: Callable[[Batch, int, int], dict[str, Tensor]],
@@ -216,15 +236,12 @@ def _run(
     description: str,
 ) -> list[dict[str, float]]:
     lengths = [len(patches) for patches in data]
-    # Initialising and reviving codes draw from torch's generator.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.random_state)
-        return run(
-            modules,
-            objective,
-            lambda epoch: shuffled_batches(
-                lengths, config.batch_size, seed=config.random_state, epoch=epoch
-            ),
-            config,
-            description=description,
-        )
+    return run(
+        modules,
+        objective,
+        lambda epoch: shuffled_batches(
+            lengths, config.batch_size, seed=config.random_state, epoch=epoch
+        ),
+        config,
+        description=description,
+    )

@@ -38,7 +38,7 @@ def test_directory_has_all_that_both_estimators_need(
     tokenizer = NeuroLMTokenizer(converted_directory, dtype="float32").fit(epochs[:2])
     tokens = tokenizer.transform(epochs[:2])
     assert tokens.codes.shape == (2, 19 * 4)
-    workload = np.where(labels[:6] == "rest", "low", "high")
+    workload = np.where(labels[:6] == "rest", "No", "Yes")
     classifier = NeuroLMClassifier("workload", converted_directory, tune=None)
     classifier.fit(epochs[:6], workload)
     assert classifier.predict_proba(epochs[:2]).shape == (2, 2)
@@ -164,6 +164,91 @@ def test_command_reports_instead_of_raising(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("left", [(), ("patch_embed",)])
+def test_missing_copy_of_the_encoder(
+    released: Path, byte_tokenizer: Path, tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    """A language model without its encoder is incomplete, even if what is left is equal."""
+    shared = {
+        name.replace("VQ.encoder.", "tokenizer."): tensor
+        for name, tensor in reference.tokenizer_state().items()
+        if name.startswith("VQ.encoder.")
+    }
+    state = reference.language_model_state() | shared
+    dropped = [key for key in shared if key.split(".")[1] not in left]
+    for key in dropped:
+        del state[key]
+    path = reference.write_language_model(tmp_path / "NeuroLM-B.pt", state)
+    with pytest.raises(ValueError, match=f"{len(dropped)} problems") as caught:
+        load_converted(path, released / "VQ.pt", text_tokenizer=byte_tokenizer)
+    for key in dropped:
+        ours = key.replace("tokenizer.", "encoder.").replace(".l.0.", ".linear.")
+        assert f"missing: {ours} (" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"encoder_args": 3}, "'encoder_args' must be a dictionary; got int"),
+        ({"encoder_args": {"n_layer": 1, "n_head": 1}}, "positive integers.*'n_embd': None"),
+        ({"decoder_args": {"n_layer": 0, "n_head": True, "n_embd": "8"}}, "'n_head': True"),
+        ({"decoder_args": {"n_layer": 10**9, "n_head": 1, "n_embd": 8}}, "no more layers"),
+        ({"encoder_args": {"n_layer": 1, "n_head": 5, "n_embd": 8}}, "no model: n_embd=8"),
+        ({"encoder_args": {"n_layer": 1, "n_head": 1, "n_embd": 10**12}}, "sizes that make no"),
+        ({"encoder_args": {"n_layer": 1, "n_head": 1, "n_embd": 10**30}}, "sizes that make no"),
+        ({"model": [torch.ones(2)]}, "'model' must be a dictionary of named tensors; got list"),
+        ({"model": {1: torch.ones(2)}}, "'model' must be a dictionary of named tensors"),
+        ({"model": {"a": 1.0}}, r"must be floating-point .* not: \['a'\]"),
+        ({"model": {"a": torch.ones(2, dtype=torch.bool)}}, r"not: \['a'\]"),
+        ({"model": {"a": torch.ones(2, device="meta")}}, r"not: \['a'\]"),
+        ({"model": {"a": torch.tensor([1.0, torch.nan])}}, r"not finite: \['a'\]"),
+        ({"model": {"VQ.quantize.embedding.weight": torch.ones(2)}}, "misshapen: vq.codebook"),
+        ({"model": {"VQ.quantize.embedding.initted": torch.ones(2)}}, "misshapen: vq.codebook"),
+    ],
+)
+def test_odd_contents(tmp_path: Path, change: dict, message: str) -> None:
+    sizes = {"n_layer": 1, "n_head": 1, "n_embd": 8}
+    content = {"model": {"wte.weight": torch.ones(1)}, "encoder_args": sizes, "decoder_args": sizes}
+    torch.save(content | change, tmp_path / "VQ.pt")
+    with pytest.raises(ValueError, match=message) as caught:
+        load_converted(None, tmp_path / "VQ.pt")
+    assert "VQ.pt" in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_bytes(tmp_path: Path, zipped: bool) -> None:
+    """Whatever byte is wrong, the file loads (a weight changed) or is refused with a reason."""
+    whole = tmp_path / "whole.pt"
+    content = {"model": {"a": torch.ones(3), "b": torch.ones(2, 2)}, "encoder_args": {"n_head": 2}}
+    torch.save(content, whole, _use_new_zipfile_serialization=zipped)
+    original = whole.read_bytes()
+    rng = np.random.default_rng(0)
+    n_refused = 0
+    for trial in range(120):
+        damaged = bytearray(original)
+        if trial % 4 == 0:
+            del damaged[rng.integers(len(damaged)) :]
+        else:
+            for place in rng.integers(len(damaged), size=3):
+                damaged[place] = rng.integers(256)
+        path = tmp_path / f"{trial}.pt"
+        path.write_bytes(damaged)
+        try:
+            load_released(path, ("encoder_args",))
+        except ValueError as error:
+            n_refused += 1
+            assert str(path) in str(error)
+    assert n_refused > 30
+
+
+def test_output_that_is_a_file(released: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.write_text("mine")
+    with pytest.raises(ValueError, match="is a file"):
+        convert_checkpoint(None, released / "VQ.pt", output)
+    assert output.read_text() == "mine"
+
+
 # --- names of models -----------------------------------------------------------------------------
 
 
@@ -186,6 +271,60 @@ def test_unknown_model(name: str) -> None:
 def test_folder_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no config\.json"):
         hub.load_model(tmp_path)
+
+
+def test_home_directory(
+    small_model: NeuroLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    small_model.save_pretrained("~/models/mine")
+    assert (tmp_path / "models" / "mine" / "config.json").exists()
+    for name in ("~/models/mine", Path("~/models/mine")):
+        assert hub.load_model(name).encoder_id() == small_model.encoder_id()
+
+
+def test_only_a_str_names_a_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path means a folder; nothing is asked of the network."""
+    monkeypatch.setattr(NeuroLM, "from_pretrained", lambda *args, **kwargs: pytest.fail("asked"))
+    for path in (Path("user/model"), Path("neurolm-b"), Path("tiny")):
+        with pytest.raises(ValueError, match="Unknown model"):
+            hub.load_model(path)
+
+
+def test_repository_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("404")
+
+    monkeypatch.setattr(NeuroLM, "from_pretrained", refuse)
+    with pytest.raises(OSError, match="no folder 'user/model' here, and .* hub .*404") as caught:
+        hub.load_model("user/model")
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_two_processes_convert_at_once(
+    complete: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes second uses what is there, and leaves nothing behind."""
+    import huggingface_hub
+
+    listed = ["VQ.pt", "NeuroLM-B.pt"]
+    monkeypatch.setenv("MNE_NEUROLM_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *args, **kwargs: listed)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repo, name, **kw: name)
+
+    def convert(checkpoint: str, tokenizer: str, output: Path, **kwargs: object) -> None:
+        for folder in (output, tmp_path / "neurolm-b"):
+            folder.mkdir()
+            (folder / ("config.json" if complete else "foreign")).write_text("{}")
+
+    monkeypatch.setattr(hub, "convert_checkpoint", convert)
+    if complete:
+        assert hub._released_directory("neurolm-b", None) == tmp_path / "neurolm-b"
+        assert [path.name for path in tmp_path.iterdir()] == ["neurolm-b"]
+    else:
+        with pytest.raises(OSError, match="not empty"):
+            hub._released_directory("neurolm-b", None)
 
 
 def test_released_weights_are_converted_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mne_neurolm import NeuroLMConfig
 from mne_neurolm.models.encoder import build_encoder
@@ -96,3 +97,28 @@ def test_gradient_is_reversed_for_features_only(batch) -> None:
     assert gradients[1.0][0].abs().max() > 0
     # The classifier itself learns at full strength whatever alpha is.
     torch.testing.assert_close(gradients[0.0][1], gradients[1.0][1])
+
+
+def test_codes_do_not_move_the_codebook(batch) -> None:
+    """Not even in training mode, and they are those of a forward pass."""
+    torch.manual_seed(0)
+    vq = VQ(CONFIG)
+    vq.codebook.weight.copy_(F.normalize(torch.randn(32, 8), dim=1))
+    vq.codebook.initialized.fill_(1.0)
+    before = vq.codebook.weight.clone()
+    with torch.no_grad():
+        codes = vq.train().codes(vq.encode(*batch))
+        assert torch.equal(vq.codebook.weight, before)
+        assert torch.equal(vq.codebook.cluster_size, torch.zeros(32))
+        assert torch.equal(vq.eval()(*batch).codes, codes)
+
+
+@pytest.mark.parametrize("second", [-1, 64])
+def test_seconds_without_embedding(batch, second: int) -> None:
+    patches, channels, times = batch
+    times = torch.full_like(times, second)
+    vq = VQ(CONFIG).eval()
+    with pytest.raises(ValueError, match="embeddings of the seconds 0 to 63"):
+        vq.encode(patches, channels, times)
+    with pytest.raises(ValueError, match="Cut shorter epochs"):
+        vq.decode_codes(torch.zeros(2, 6, dtype=torch.long), channels, times)

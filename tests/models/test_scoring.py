@@ -137,3 +137,50 @@ def words() -> object:
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="w0")), eos_token="<end>"
     )
+
+
+# --- what does not fit ---------------------------------------------------------------------------
+
+
+def test_text_longer_than_the_positions(model, hidden, words) -> None:
+    """64 positions, of which two seconds, the question and the answer's fed tokens take theirs."""
+    model.text_tokenizer = words
+    limit = model.backbone.config.max_position_embeddings
+    question = [60, *[5] * (limit - 2 - 3)]  # leaves two
+    fits = answer_log_probs(model, hidden, CHANNELS, TIMES, question, [[8, 9, 59]])
+    assert fits.shape == (4, 1)
+    with pytest.raises(ValueError, match=f"need {limit + 1} positions; .* has {limit}"):
+        answer_log_probs(model, hidden, CHANNELS, TIMES, question, [[8, 9, 10, 59]])
+    assert len(generate_text(model, hidden, CHANNELS, TIMES, question, max_new_tokens=3)) == 4
+    with pytest.raises(ValueError, match="max_new_tokens"):
+        generate_text(model, hidden, CHANNELS, TIMES, question, max_new_tokens=4)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answers", "message"),
+    [
+        ([60, 5, 60], ANSWERS, r"The question .* ids \[60\].*\[SEP\]"),
+        (PROMPT, [[8, 61, 59]], r"An answer .* ids \[61\]"),
+        (PROMPT, [[8, -1, 59]], r"An answer .* ids \[-1\]"),
+        (PROMPT, [[8, 59], []], "An answer is empty"),
+        ([64, 5], ANSWERS, "start with"),
+        ([], ANSWERS, "start with"),
+    ],
+)
+def test_ids_that_are_no_words(model, hidden, prompt, answers, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        answer_log_probs(model, hidden, CHANNELS, TIMES, prompt, answers)
+
+
+@torch.no_grad()
+def test_no_samples(model, hidden, words) -> None:
+    model.text_tokenizer = words
+    assert generate_text(model, hidden[:0], CHANNELS, TIMES, PROMPT) == []
+    assert answer_log_probs(model, hidden[:0], CHANNELS, TIMES, PROMPT, ANSWERS).shape == (0, 3)
+
+
+def test_writing_is_evaluation(model, hidden, words) -> None:
+    model.text_tokenizer = words
+    model.train()
+    generate_text(model, hidden, CHANNELS, TIMES, PROMPT, max_new_tokens=1)
+    assert not model.training

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
 from mne_neurolm import NeuroLM, NeuroLMClassifier, Task, tune_instructions
-from mne_neurolm.models.text import encode_text
+from mne_neurolm.models import hub
+from mne_neurolm.models.text import encode_text, load_text_tokenizer
 from mne_neurolm.patches import Patches, make_patches
 from mne_neurolm.training import (
     TrainingConfig,
+    loop,
     train_autoregressive,
     train_text,
     train_tokenizer,
@@ -137,7 +140,7 @@ def tuned(small_model: NeuroLM, epochs, labels) -> NeuroLM:
     short = epochs.copy().pick(epochs.ch_names[:6]).crop(tmax=1.995)
     parts = np.where(np.arange(len(short)) < len(short) // 2, "first", "second")
     config = TrainingConfig(
-        max_epochs=8,
+        max_epochs=16,
         batch_size=6,
         lr=3e-3,
         min_lr=3e-4,
@@ -182,3 +185,75 @@ def test_tuning_refuses_what_does_not_fit(small_model: NeuroLM, epochs, labels) 
         tune_instructions({STATE: (epochs, labels[:3])}, small_model)
     with pytest.raises(ValueError, match="do not belong to task 'state'"):
         tune_instructions({STATE: (epochs, ["asleep"] * len(epochs))}, small_model)
+
+
+def test_tuning_refuses_foreign_tokens_and_empty_sets(small_model: NeuroLM, tokens) -> None:
+    foreign = dataclasses.replace(tokens, encoder_id="another")
+    with pytest.raises(ValueError, match=r"another encoder \(another\)"):
+        tune_instructions({STATE: (foreign, ["rest"] * len(foreign))}, small_model)
+    with pytest.raises(ValueError, match="'state' has no epochs"):
+        tune_instructions({STATE: (tokens[:0], [])}, small_model)
+
+
+def test_tuning_needs_no_gradients_set(model: NeuroLM, tokens, labels) -> None:
+    """Frozen before or not, the language model learns; torch's generator is left alone."""
+    config = dataclasses.replace(FAST, max_epochs=1)
+    state = torch.random.get_rng_state()
+    free = tune_instructions({STATE: (tokens, labels)}, model, config=config, device="cpu")
+    frozen = tune_instructions(
+        {STATE: (tokens, labels)}, model.requires_grad_(False), config=config, device="cpu"
+    )
+    assert changed(free, frozen) == set()
+    assert changed(model, frozen) == {"backbone", "channel_embed", "lm_head"}
+    assert not any(p.requires_grad for p in frozen.vq.parameters())
+    assert all(p.requires_grad for p in frozen.lm_head.parameters())
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_dropout_is_seeded(small_config, tokens, labels) -> None:
+    config = copy.deepcopy(small_config)
+    config.text_config.resid_pdrop = 0.5
+    torch.manual_seed(0)
+    start = NeuroLM(config)
+    start.text_tokenizer = load_text_tokenizer(hub.TINY)
+    start.vq.codebook.initialized.fill_(1.0)
+    tokens = dataclasses.replace(tokens, encoder_id=start.encoder_id())
+    one_epoch = dataclasses.replace(FAST, max_epochs=1)
+    histories = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed + 10)  # the caller's, which must not matter
+        settings = dataclasses.replace(one_epoch, random_state=seed)
+        data = {STATE: (tokens, labels)}
+        histories.append(tune_instructions(data, start, config=settings, device="cpu").history)
+    assert histories[0] == histories[1] != histories[2]
+
+
+@pytest.mark.parametrize("stage", [train_tokenizer, train_autoregressive])
+def test_stages_refuse_nothing(stage, model: NeuroLM, data) -> None:
+    for nothing in ([], [dataclasses.replace(data[0], data=data[0].data[:0])]):
+        with pytest.raises(ValueError, match="No samples: got"):
+            stage(model, nothing, config=FAST)
+    with pytest.raises(ValueError, match="text: there are no samples"):
+        train_text(model, np.arange(100), n_steps=0, config=FAST)
+    assert not model.training
+
+
+def test_interrupted_training_leaves_evaluation_mode(model: NeuroLM, monkeypatch) -> None:
+    closed = []
+    close = loop.tqdm.close
+
+    def note(bar: object) -> None:
+        closed.append(True)
+        close(bar)
+
+    monkeypatch.setattr(loop.tqdm, "close", note)
+
+    def interrupt(batch: object, step: int, n_steps: int) -> dict:
+        raise KeyboardInterrupt
+
+    state = torch.random.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run([model.vq], interrupt, lambda epoch: [0], FAST, description="x")
+    assert closed
+    assert not model.vq.training
+    assert torch.equal(torch.random.get_rng_state(), state)
