@@ -77,9 +77,6 @@ class NeuroLMConfig(PreTrainedConfig):
         What the frequency decoder predicts: the DFT magnitudes of the paper (default), z-scored
         over the sample; or their logarithms, standardised per bin over the training data, so that
         the many faint high frequencies count as much as the few loud low ones.
-    raw_weight : float
-        Weight of the waveform's reconstruction loss against the spectrum's. Default 1.0, as in the
-        paper. Less leaves more of the hidden states to rhythms and less to the shape of waves.
     n_channel_embeddings, n_time_embeddings : int
         Rows of the learned channel and time embeddings. Defaults 256 and 64 (released code).
     separate_encoder : bool
@@ -127,7 +124,6 @@ class NeuroLMConfig(PreTrainedConfig):
         commitment_weight: float = 1.0,
         dead_code_threshold: float = 0.0,
         frequency_target: str = "magnitude",
-        raw_weight: float = 1.0,
         n_channel_embeddings: int = 256,
         n_time_embeddings: int = 64,
         separate_encoder: bool = False,
@@ -162,7 +158,6 @@ class NeuroLMConfig(PreTrainedConfig):
         self.commitment_weight = commitment_weight
         self.dead_code_threshold = dead_code_threshold
         self.frequency_target = frequency_target
-        self.raw_weight = raw_weight
         self.n_channel_embeddings = n_channel_embeddings
         self.n_time_embeddings = n_time_embeddings
         self.separate_encoder = separate_encoder

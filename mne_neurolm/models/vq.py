@@ -128,7 +128,6 @@ class VQ(nn.Module):
             self.register_buffer("log_magnitude_std", torch.ones(N_FREQUENCIES))
         self.n_time_embeddings = config.n_time_embeddings
         self.frequency_target = config.frequency_target
-        self.raw_weight = config.raw_weight
         self.to_code = _two_layers(config.n_embd, config.codebook_dim)
         self.codebook = Codebook(
             config.codebook_size,

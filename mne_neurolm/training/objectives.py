@@ -63,9 +63,7 @@ def vq_objective(
     if word_embeddings is not None:
         losses["domain_eeg"] = domain_loss(vq, out.hidden[valid].flatten(0, -2), 0, alpha)
         losses["domain_text"] = domain_loss(vq, word_embeddings.detach(), 1)
-    total = torch.stack(list(losses.values())).sum()
-    # The parts are reported unweighted.
-    return {"loss": total + (vq.raw_weight - 1) * losses["raw"], **losses}
+    return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
 def domain_loss(vq: VQ, features: Tensor, domain: int, alpha: float = 0.0) -> Tensor:
