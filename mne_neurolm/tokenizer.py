@@ -164,6 +164,7 @@ class NeuroLMTokenizer(TransformerMixin, BaseEstimator):
             # A model in memory is shared, not copied: nothing here changes its weights.
             self.model_ = load_model(self.model, revision=self.revision)
         self.model_.to(device)
+        self._encoder_id = self.model_.encoder_id()
         self.ch_names_ = patches.ch_names
         self.channels_, self.times_ = patches.channels, patches.times
         return self
@@ -347,3 +348,9 @@ class NeuroLMTokenizer(TransformerMixin, BaseEstimator):
         if "channels_" in state and "model_" not in state:
             self.model_ = load_model(self.model, revision=self.revision)
             self.model_.to(resolve_device(self.device))
+            if self.model_.encoder_id() != self._encoder_id:
+                raise ValueError(
+                    f"This tokenizer was fitted with another model than the one that "
+                    f"model={self.model!r} now stands for, so its codes would differ. Install the "
+                    "version of mne-neurolm that it was fitted with, or fit again."
+                )

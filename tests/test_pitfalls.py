@@ -97,6 +97,14 @@ def test_a_pickle_refuses_another_base_model(small_model, tokens, labels, tmp_pa
         pickle.loads(stored)
 
 
+def test_a_tokenizer_refuses_another_tiny(epochs) -> None:
+    """A later release may bring another model of the same name."""
+    state = NeuroLMTokenizer().fit(epochs).__getstate__()
+    NeuroLMTokenizer().__setstate__(dict(state))
+    with pytest.raises(ValueError, match="fitted with another model"):
+        NeuroLMTokenizer().__setstate__({**state, "_encoder_id": "0" * 16})
+
+
 def test_a_pickle_is_as_of_fit(small_model, tokens, labels) -> None:
     classifier = NeuroLMClassifier(STATES, small_model, tune="full", **QUICK).fit(tokens, labels)
     expected = classifier.predict_proba(tokens)
