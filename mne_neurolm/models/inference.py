@@ -165,5 +165,6 @@ def write_answers(
             rows = generate_text(
                 model, hidden, channels, times, prompt, max_new_tokens=max_new_tokens
             )
-        texts += [words.decode(row).strip() for row in rows] if words is not None else []
+        assert words is not None  # or generate_text would have raised
+        texts += [words.decode(row).strip() for row in rows]
     return texts

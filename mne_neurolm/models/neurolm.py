@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from ..utils.fingerprint import fingerprint
 from .backbone import build_backbone
 from .config import NeuroLMConfig
 from .encoder import NeuralTransformer, build_encoder
@@ -186,15 +187,15 @@ class NeuroLM(PreTrainedModel):
 
     def encoder_id(self) -> str:
         """Return a fingerprint of everything that hidden states and codes depend on."""
-        digest = hashlib.sha256()
-        parts = [self.vq.encoder, self.vq.to_code, self.vq.codebook]
+        parts = {"encoder": self.vq.encoder, "to_code": self.vq.to_code, "codes": self.vq.codebook}
         if self.config.separate_encoder:
-            parts.append(self.encoder)
-        for part in parts:
-            for name, tensor in sorted(part.state_dict().items()):
-                if name != "cluster_size":  # bookkeeping of training
-                    digest.update(tensor.detach().float().cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
+            parts["language_model_encoder"] = self.encoder
+        return fingerprint(
+            (f"{part}.{name}", tensor)
+            for part, module in parts.items()
+            for name, tensor in module.state_dict().items()
+            if name != "cluster_size"  # bookkeeping of training
+        )
 
     def extra_repr(self) -> str:
         """Return a fingerprint of all weights: two models with other weights look different.
