@@ -29,6 +29,7 @@ _UNITS = {"V": "V", "mV": "mV", "uV": "µV", "µV": "µV", "μV": "µV"}  # both
 _TO_UV = {"V": 1e6, "mV": 1e3, "µV": 1.0}
 _PAD_SECONDS = 0.5  # on both sides of an epoch while it is resampled
 _UV_PER_UNIT = 100.0  # the network's unit (paper, preprocessing)
+VOLTS_PER_UNIT = 1e-6 * _UV_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,14 +7,20 @@ band-pass, notch, resample, each by MNE's own method.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from fractions import Fraction
 
 import mne
 import numpy as np
 from mne.utils import logger, use_log_level, warn
+from scipy.fft import next_fast_len
 
 from mne_neurolm.channels import match_channels
 
 _LOWEST_LINE_FREQ = 50.0  # Hz; a recording limited below it has no line noise to remove
+_LEAST_PADDING = 100  # samples on each side in resampling, MNE's own
+_LARGEST_STEP = 1000  # samples; the lengths of a common rate are multiples of less
+_SEARCHED = 10_000  # lengths among which the best is looked for when the rate is not a common one
+_NEGLIGIBLE = 1e-3  # samples
 
 
 def prepare_raw(
@@ -83,29 +89,132 @@ def prepare_raw(
         match = match_channels(raw.info, on_missing=on_missing)
         raw = raw.copy().pick(list(match.ch_names)).load_data()
         _check_finite(raw)
-        nyquist = raw.info["sfreq"] / 2.0
-        if h_freq is not None and h_freq >= nyquist:
-            logger.info(
-                f"No low-pass at {h_freq:g} Hz: the rate of {raw.info['sfreq']:g} Hz already "
-                f"limits the recording to {nyquist:g} Hz."
-            )
-            h_freq = None
-        if l_freq is not None or h_freq is not None:
-            raw.filter(l_freq, h_freq, n_jobs=n_jobs)
-        if line == "unknown" and raw.info["lowpass"] > _LOWEST_LINE_FREQ:
-            warn(
-                "The recording does not say its power line frequency, so there is no notch filter. "
-                "Pass line_freq=50 (Europe, most of Asia and Africa) or line_freq=60 (Americas), "
-                "or line_freq=None to go without."
-            )
-        elif isinstance(line, float):
-            # one hertz below Nyquist is what MNE's notch needs for its transition band
-            harmonics = np.arange(line, min(nyquist - 1.0, h_freq or np.inf), line)
-            if len(harmonics):
-                raw.notch_filter(harmonics, n_jobs=n_jobs)
-        if raw.info["sfreq"] != sfreq:
-            raw.resample(sfreq, n_jobs=n_jobs)
+        raw = filter_and_resample(
+            raw, l_freq=l_freq, h_freq=h_freq, line_freq=line, sfreq=sfreq, n_jobs=n_jobs
+        )
     return raw
+
+
+def filter_and_resample(
+    raw: mne.io.BaseRaw,
+    *,
+    l_freq: float | None,
+    h_freq: float | None,
+    line_freq: float | str | None,
+    sfreq: float,
+    n_jobs: int | None = 1,
+) -> mne.io.BaseRaw:
+    """Filter and resample a loaded recording: what :func:`prepare_raw` does to signals.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        Loaded recording with the channels to use. It is modified.
+    l_freq, h_freq : float | None
+        Band-pass edges in Hz.
+    line_freq : float | "unknown" | None
+        Power line frequency in Hz.
+    sfreq : float
+        Sampling rate of the result in Hz.
+    n_jobs : int | None
+        Number of jobs for MNE's filters.
+
+    Returns
+    -------
+    raw : mne.io.BaseRaw
+        The result, the same object or a new one.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the line frequency is unknown and the recording reaches up to it.
+    """
+    nyquist = raw.info["sfreq"] / 2.0
+    if h_freq is not None and h_freq >= nyquist:
+        logger.info(
+            f"No low-pass at {h_freq:g} Hz: the rate of {raw.info['sfreq']:g} Hz already "
+            f"limits the recording to {nyquist:g} Hz."
+        )
+        h_freq = None
+    if l_freq is not None or h_freq is not None:
+        raw.filter(l_freq, h_freq, n_jobs=n_jobs)
+    if line_freq == "unknown" and raw.info["lowpass"] > _LOWEST_LINE_FREQ:
+        warn(
+            "The recording does not say its power line frequency, so there is no notch filter. "
+            "Pass line_freq=50 (Europe, most of Asia and Africa) or line_freq=60 (Americas), "
+            "or line_freq=None to go without."
+        )
+    elif isinstance(line_freq, float):
+        # one hertz below Nyquist is what MNE's notch needs for its transition band
+        harmonics = np.arange(line_freq, min(nyquist - 1.0, h_freq or np.inf), line_freq)
+        if len(harmonics):
+            raw.notch_filter(harmonics, n_jobs=n_jobs)
+    return _resample(raw, sfreq, n_jobs)
+
+
+def _resample(raw: mne.io.BaseRaw, sfreq: float, n_jobs: int | None) -> mne.io.BaseRaw:
+    """Resample by MNE's FFT method, without moving or stretching the signal.
+
+    MNE pads to a power of two and rounds the padding and the padded length to samples of the new
+    rate, which at most rates moves the signal by up to half a sample, by another amount for every
+    length. Lengths that are multiples of the ratio's denominator leave nothing to round.
+    """
+    rate, n_times = raw.info["sfreq"], raw.n_times
+    if rate == sfreq:
+        return raw
+    pad, extension = _padding(n_times, sfreq / rate)
+    if extension:
+        # odd reflection continues value and slope
+        data = np.pad(raw.get_data(), ((0, 0), (0, extension)), "reflect", reflect_type="odd")
+        longer = mne.io.RawArray(data, raw.info, first_samp=raw.first_samp, verbose="error")
+        raw = longer.set_annotations(raw.annotations, verbose="error")
+    raw.resample(sfreq, npad=pad, n_jobs=n_jobs)
+    if extension:
+        n_out = max(round(n_times * sfreq / rate), 1)
+        raw.crop(tmax=(n_out - 1) / sfreq, verbose="error")
+    return raw
+
+
+def _padding(n_times: int, ratio: float) -> tuple[int, int]:
+    """Return samples to pad on both sides, and samples to add at the end before that."""
+    pad = common_length(_LEAST_PADDING, ratio)
+    length = common_length(n_times + 2 * pad, ratio)
+    step = _common_step(length, ratio)
+    if step:
+        # a length that a fast Fourier transform likes, which is at most a few percent more
+        spare = next_fast_len(length // step, real=True) - length // step
+        pad += spare // 2 * step
+        length += spare * step
+    return pad, length - n_times - 2 * pad
+
+
+def common_length(least: int, ratio: float) -> int:
+    """Return a number of samples that is whole at two rates, or very nearly so.
+
+    Parameters
+    ----------
+    least : int
+        Smallest number to return, at the first rate.
+    ratio : float
+        Second rate over the first.
+
+    Returns
+    -------
+    length : int
+        The next multiple of the ratio's denominator if that is small; else, of the next 10,000
+        numbers, the one whose product with the ratio is nearest to an integer.
+    """
+    step = _common_step(least, ratio)
+    if step:
+        return -(-least // step) * step
+    lengths = np.arange(least, least + _SEARCHED)
+    return int(lengths[np.abs(lengths * ratio - np.rint(lengths * ratio)).argmin()])
+
+
+def _common_step(length: int, ratio: float) -> int:
+    """Return the ratio's denominator, or 0 if there is no small one that is exact enough."""
+    exact = Fraction(ratio).limit_denominator(_LARGEST_STEP)
+    return exact.denominator if abs(ratio - exact) * length < _NEGLIGIBLE else 0
 
 
 def _check_line_freq(info: mne.Info, line_freq: float | str | None) -> float | str | None:

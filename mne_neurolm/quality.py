@@ -1,7 +1,8 @@
 """Checks that a signal can be scalp EEG, in the unit it is said to have.
 
-Private: :func:`mne_neurolm.patches.make_patches` is the only caller. Signals come in µV, as float64
-of shape (n_epochs, n_chans, n_times), before any resampling.
+Private: :func:`mne_neurolm.patches.make_patches` is the only caller; the store, which looks at
+whole recordings a part at a time, shares the limits. Signals come in µV, as float64 of shape
+(n_epochs, n_chans, n_times), before any resampling.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 # Standard deviation of EEG in µV. Scalp EEG has 1 to 300; the wrong unit is off by 1e3 or 1e6, so
 # the limits are wide enough for bursts, suppression and large artefacts, and still tell them apart.
-_LOWEST_SD, _HIGHEST_SD = 0.1, 1e4
-_FLAT_SD = 1e-3  # µV, below the resolution of every amplifier
-_CLIPPED_FRACTION = 0.05
+LOWEST_SD, HIGHEST_SD = 0.1, 1e4
+FLAT_SD = 1e-3  # µV, below the resolution of every amplifier
+CLIPPED_FRACTION = 0.05
 _LOUD = 30.0  # times the typical channel: eye channels reach 10, electrodes that fell off 100
 _NARROW_HIGHPASS, _NARROW_LOWPASS = 1.0, 40.0  # Hz; beyond, delta or beta waves are gone
 _SCALE_NAMES = {
@@ -54,12 +55,12 @@ def check_signal(data_uv: NDArray[np.float64], ch_names: Sequence[str], unit: st
     # two passes: an offset of 100 mV would swallow a variance computed as E[x²] - E[x]²
     centred = data_uv - mean[..., None]
     sd = np.sqrt(np.einsum("ect,ect->ec", centred, centred) / data_uv.shape[-1])
-    flat = sd < _FLAT_SD
+    flat = sd < FLAT_SD
     _check_unit(sd, unit)
     if flat.all(axis=0).any():
         names = [ch_names[i] for i in np.flatnonzero(flat.all(axis=0)).tolist()]
         raise ValueError(
-            f"{len(names)} channel(s) are flat (standard deviation below {_FLAT_SD:g} µV) in every "
+            f"{len(names)} channel(s) are flat (standard deviation below {FLAT_SD:g} µV) in every "
             f"epoch: {_listed(names)}. Mark them as bad (epochs.info['bads']), drop them with "
             "drop_channels, or interpolate them before tokenizing; in an array, leave them out."
         )
@@ -81,8 +82,8 @@ def check_signal(data_uv: NDArray[np.float64], ch_names: Sequence[str], unit: st
             f"{_listed(names)}. Mark them as bad or interpolate them."
         )
     clipped = _clipped_fraction(data_uv, flat)
-    if (clipped > _CLIPPED_FRACTION).any():
-        worst = np.flatnonzero(clipped > _CLIPPED_FRACTION).tolist()
+    if (clipped > CLIPPED_FRACTION).any():
+        worst = np.flatnonzero(clipped > CLIPPED_FRACTION).tolist()
         names = [f"{ch_names[i]} ({clipped[i]:.0%})" for i in worst]
         warn(
             f"{len(names)} channel(s) look clipped, with this share of samples resting on an "
@@ -130,7 +131,7 @@ def check_filters(info: mne.Info, data_uv: NDArray[np.float64], *, believe_info:
 
 def _check_unit(sd: NDArray[np.float64], unit: str) -> None:
     typical = float(np.median(sd))
-    if _LOWEST_SD <= typical <= _HIGHEST_SD or typical == 0.0:
+    if LOWEST_SD <= typical <= HIGHEST_SD or typical == 0.0:
         return
     # which factor between units brings the amplitude nearest to the 20 µV of ordinary EEG
     factor = min(_SCALE_NAMES, key=lambda f: abs(np.log10(typical / 20.0 / f)))
@@ -141,7 +142,7 @@ def _check_unit(sd: NDArray[np.float64], unit: str) -> None:
     fix = f"unit={_ASCII[guess]!r}" if guess else "the right unit"
     raise ValueError(
         f"The median standard deviation of the signals is {typical:.3g} µV, {_SCALE_NAMES[factor]} "
-        f"that of EEG (allowed: {_LOWEST_SD:g} to {_HIGHEST_SD:g} µV){hint}. For an array pass "
+        f"that of EEG (allowed: {LOWEST_SD:g} to {HIGHEST_SD:g} µV){hint}. For an array pass "
         f"{fix}; Epochs must be in volts, so scale the data they are made from."
     )
 

@@ -20,8 +20,8 @@ from .models.inference import encode_patches
 from .models.neurolm import NeuroLM
 from .patches import PATCH_SIZE, Patches, make_patches
 from .tokens import EEGTokens, feature_names
-from .training.loop import TrainingConfig
-from .training.stages import train_tokenizer
+from .training.config import TrainingConfig
+from .training.memory import train_tokenizer
 from .utils.device import autocast, resolve_device
 from .utils.docs import fill_doc
 from .utils.logging import shows_progress
@@ -330,7 +330,7 @@ class NeuroLMTokenizer(TransformerMixin, BaseEstimator):
             min_lr=self.lr / 5,  # as from 5e-5 to 1e-5 in Table 7
             weight_decay=self.weight_decay,
             betas=(0.9, 0.999),
-            random_state=seed,
+            seed=seed,
             progress=shows_progress(self.verbose),
         )
         self.history_ = train_tokenizer(model, [patches], config=schedule)

@@ -65,7 +65,7 @@ CODEBOOK = {
 # Peak rates are several times those of Tables 7 to 9: this model is 45 times smaller than NeuroLM-B
 # and sees hours, not years.
 TEXT_STAGE = TrainingConfig(
-    max_epochs=1, lr=1.5e-3, min_lr=1.5e-4, text_batch_size=8, text_length=129, random_state=SEED
+    max_epochs=1, lr=1.5e-3, min_lr=1.5e-4, text_batch_size=8, text_length=129, seed=SEED
 )
 TOKENIZER_STAGE = TrainingConfig(
     max_epochs=8,
@@ -77,7 +77,7 @@ TOKENIZER_STAGE = TrainingConfig(
     text_batch_size=4,
     text_length=129,
     alignment=0.1,  # at full strength the encoder gives up EEG for the sake of looking like text
-    random_state=SEED,
+    seed=SEED,
 )
 AUTOREGRESSIVE_STAGE = TrainingConfig(
     max_epochs=5,
@@ -86,7 +86,7 @@ AUTOREGRESSIVE_STAGE = TrainingConfig(
     min_lr=1e-4,
     text_batch_size=2,
     text_length=129,
-    random_state=SEED,
+    seed=SEED,
 )
 INSTRUCTION_STAGE = TrainingConfig(
     max_epochs=6,
@@ -95,7 +95,7 @@ INSTRUCTION_STAGE = TrainingConfig(
     min_lr=5e-5,
     text_batch_size=2,
     text_length=129,
-    random_state=SEED,
+    seed=SEED,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from pathlib import Path
 
@@ -10,6 +11,16 @@ from pathlib import Path
 _SUFFIXES = (
     ".ahdr .bdf .cdt .cnt .dat .data .edf .fif .fif.gz .gdf .lay .mff .set .vhdr .eeg".split()
 )
+
+# Endings of the files that hold the rest of a recording, by the ending that MNE is given.
+_COMPANIONS: dict[str, tuple[str, ...]] = {
+    ".set": (".fdt",),
+    ".cdt": (".cdt.dpa", ".cdt.dpo", ".cdt.cef", ".cdt.ceo"),
+    ".dat": (".dap", ".rs3", ".cef", ".ceo"),
+    ".lay": (".dat",),
+    ".data": (".head",),
+    ".eeg": (".pnt", ".log", ".21e"),
+}
 
 
 def find_recordings(path: str | Path) -> list[Path]:
@@ -63,6 +74,50 @@ def _belongs_to_another(file: Path) -> bool:
         return True
     split = re.search(r"_split-(\d+)", file.name)
     return bool(split and int(split[1]) > 1)
+
+
+def parts_of(file: Path) -> list[Path]:
+    """List the files that hold a recording: the one that is named first, then its others, sorted.
+
+    Parameters
+    ----------
+    file : Path
+        File, or folder, that :func:`find_recordings` lists.
+
+    Returns
+    -------
+    parts : list of Path
+        Existing files: with a BrainVision header the data and markers that it names, with an EEGLAB
+        file its ``.fdt``, with a split FIF its further parts, of a folder all files, else those
+        of the same name whose endings belong to the format.
+    """
+    if file.is_dir():
+        return sorted(part for part in file.rglob("*") if part.is_file())
+    stem, suffix = file.name[: -len(file.suffix)] if file.suffix else file.name, file.suffix.lower()
+    others: set[Path] = set()
+    if suffix in (".vhdr", ".ahdr"):
+        header = file.read_text(encoding="latin-1")
+        for name in re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.+?)\s*$", header, re.MULTILINE):
+            others.add(file.with_name(name.replace("$b", stem)))
+    elif file.name.endswith((".fif", ".fif.gz")):
+        others = {other for other in file.parent.glob("*.fif*") if _is_part_of(other, file)}
+    else:
+        endings = _COMPANIONS.get(suffix, ())
+        siblings = file.parent.glob(glob.escape(stem) + ".*") if endings else ()
+        others = {
+            sibling for sibling in siblings if sibling.name[len(stem) :].lower() in endings
+        }
+    return [file, *sorted(other for other in others - {file} if other.is_file())]
+
+
+def _is_part_of(other: Path, first: Path) -> bool:
+    """Tell whether a FIF file is a later part of another."""
+    name, _, ending = first.name.partition(".fif")
+    later = re.fullmatch(re.escape(name) + r"-\d+\.fif" + re.escape(ending), other.name)
+    if "_split-01" in name:
+        pattern = re.escape(first.name).replace("_split\\-01", r"_split\-\d+")
+        later = later or re.fullmatch(pattern, other.name)
+    return bool(later) and other != first
 
 
 def subject_of(name: str) -> str:

@@ -67,6 +67,7 @@ class NeuroLM(PreTrainedModel):
     base_model_prefix = "neurolm"
     main_input_name = "hidden"
     _supports_sdpa = True
+    supports_gradient_checkpointing = True
     _no_split_modules = ["Block", "GPT2Block"]
 
     def __init__(self, config: NeuroLMConfig) -> None:

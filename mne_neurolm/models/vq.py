@@ -198,7 +198,7 @@ class VQ(nn.Module):
         *,
         norm_over_padding: bool = False,
     ) -> VQOutput:
-        """Encode, quantise and decode; in training mode the codebook moves too."""
+        """Encode, quantise and decode; in training mode the codebook collects its rows."""
         hidden = self.encode(patches, channels, times, mask, norm_over_padding=norm_over_padding)
         vectors, codes, loss = self.codebook(self._project(hidden), mask)
         frequency, raw = self.decode(vectors, channels, times, mask)

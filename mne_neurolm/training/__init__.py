@@ -1,8 +1,8 @@
-"""Training: objectives of the three stages, and a loop that runs them in memory."""
+"""Training: the three stages, one loop for all of them, and what a run leaves behind."""
 
+from .config import TrainingConfig
 from .instruct import tune_instructions
-from .loop import TrainingConfig
-from .stages import train_autoregressive, train_text, train_tokenizer
+from .memory import train_autoregressive, train_text, train_tokenizer
 
 __all__ = [
     "TrainingConfig",

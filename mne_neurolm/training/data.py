@@ -1,57 +1,255 @@
-"""Batches from data in memory."""
+"""Batches: windows of a step as tensors, and rows of text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from ..patches import Patches
+from ..patches import PATCH_SIZE, VOLTS_PER_UNIT, Patches
+from ..store import Store
+from ..tokens import EEGTokens
+from .plan import Plan, Windows, phases, share
 
 
-class Batch(NamedTuple):
-    """Samples of one set: one montage and one length, so nothing is padded.
+@dataclass(slots=True, kw_only=True)
+class EEGBatch:
+    """Windows of one montage and one length, so nothing is padded.
 
     Attributes
     ----------
-    source : int
-        Index of the set.
-    rows : ndarray of int64
-        Samples of the set.
+    channels, times : Tensor of int64, shape (N,)
+        Vocabulary row and second of each patch.
+    counts : Tensor of int16, shape (B, n_times, n_channels) | None
+        Windows as a store holds them.
+    scale : Tensor of float32, shape (B,) | None
+        Volts per count.
+    patches : Tensor of float32, shape (B, N, 200) | None
+        Patches in units of 100 µV.
+    hidden : Tensor of float32, shape (B, N, n_embd) | None
+        Encoder hidden states, where they are known already.
+    labels : Tensor of int64, shape (B,) | None
+        Right answers.
+    task : int
+        Which task's; -1 without one.
+    share : float
+        What these windows count for in the loss of the step, 0 to 1. A process for which none are
+        left gets some that count 0, so that all processes run the same computation.
     """
 
-    source: int
-    rows: np.ndarray
+    channels: Tensor
+    times: Tensor
+    counts: Tensor | None = None
+    scale: Tensor | None = None
+    patches: Tensor | None = None
+    hidden: Tensor | None = None
+    labels: Tensor | None = None
+    task: int = -1
+    share: float = 1.0
+
+    def pin_memory(self) -> EEGBatch:
+        """Return the batch in memory that a GPU can read while the CPU goes on."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def to(self, device: torch.device) -> EEGBatch:
+        """Return the batch on a device, counts as patches."""
+        batch = self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        if batch.counts is None or batch.scale is None:
+            return batch
+        patches = counts_to_patches(batch.counts, batch.scale)
+        return replace(batch, patches=patches, counts=None, scale=None)
+
+    def _each(self, function: Any) -> EEGBatch:
+        changed = {
+            field.name: function(value)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **changed)
 
 
-def shuffled_batches(
-    lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int
-) -> list[Batch]:
-    """Return the batches of an epoch, a function of seed and epoch alone.
+def counts_to_patches(counts: Tensor, scale: Tensor) -> Tensor:
+    """Return patches (B, N, 200), second outer, of counts (B, n_times, C) and volts per count (B,).
+
+    It runs where the counts are: half the bytes of float32 travel to a GPU.
+    """
+    n_windows, n_times, n_channels = counts.shape
+    units = counts.float() * (scale / VOLTS_PER_UNIT)[:, None, None]
+    seconds = units.view(n_windows, n_times // PATCH_SIZE, PATCH_SIZE, n_channels)
+    return seconds.transpose(2, 3).reshape(n_windows, -1, PATCH_SIZE)
+
+
+class Source(Dataset):
+    """Batches of a run by step, cut into what one process computes at a time.
 
     Parameters
     ----------
-    lengths : sequence of int
-        Number of samples of each set.
-    batch_size : int
-        Samples per batch; the last one of a set may be smaller.
-    seed, epoch : int
-        What the order depends on.
-
-    Returns
-    -------
-    batches : list of Batch
-        All samples once, batches of all sets mixed.
+    windows : Windows
+        The windows.
+    plan : Plan
+        Their order.
+    rank, world : int
+        Which of how many processes this is.
+    micro_batch_size : int | None
+        Most windows at a time.
+    weights : sequence of ndarray | None
+        For each task, what a window with each answer counts for in the loss: the answer's number of
+        tokens. None: windows count equally.
     """
-    rng = np.random.default_rng([seed, epoch])
-    batches = []
-    for source, length in enumerate(lengths):
-        order = rng.permutation(length)
-        batches += [Batch(source, order[i : i + batch_size]) for i in range(0, length, batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
+
+    def __init__(
+        self,
+        windows: Windows,
+        plan: Plan,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        micro_batch_size: int | None = None,
+        weights: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        self.windows = windows
+        self.plan = plan
+        self.rank = rank
+        self.world = world
+        self.micro_batch_size = micro_batch_size
+        self.weights = weights
+
+    def __getitem__(self, step: int) -> list[EEGBatch]:
+        """Return what this process computes in a step, at least one batch."""
+        epoch, bucket, rows = self.plan.batch(step)
+        largest = -(-len(rows) // self.world)
+        n_pieces = -(-largest // (self.micro_batch_size or largest))  # the same in all processes
+        own = share(rows, self.rank, self.world)
+        total = self._weight(bucket, rows)
+        batches = []
+        for piece in np.array_split(own, n_pieces):
+            batch = self.load(bucket, piece if len(piece) else rows[:1], epoch)
+            batch.share = self._weight(bucket, piece) / total
+            batches.append(batch)
+        return batches
+
+    def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
+        """Return windows of a bucket."""
+        raise NotImplementedError
+
+    def names(self, step: int) -> list[str]:
+        """Return what the windows of a step were cut from, for messages."""
+        return sorted({self._name(int(row)) for row in self.plan.batch(step).rows})
+
+    def n_windows(self, step: int) -> int:
+        """Return the number of windows of a step, all processes together."""
+        return len(self.plan.batch(step).rows)
+
+    def shape(self, step: int) -> tuple[int, int]:
+        """Return the number of channels and of seconds of a step's windows."""
+        bucket = self.windows.buckets[self.plan.batch(step).bucket]
+        return len(bucket.channels), bucket.n_seconds
+
+    def _name(self, row: int) -> str:
+        return f"set {int(self.windows.recording[row])}"
+
+    def _weight(self, bucket: int, rows: np.ndarray) -> float:
+        if self.weights is None:
+            return float(len(rows))
+        task = self.windows.buckets[bucket].task
+        return float(self.weights[task][self.windows.label[rows]].sum())
+
+    def _template(self, bucket: int, rows: np.ndarray) -> dict[str, Any]:
+        """Return the fields of a batch that all kinds of sources share."""
+        channels, n_seconds, task = self.windows.buckets[bucket]
+        return {
+            "channels": torch.tensor(channels).repeat(n_seconds),
+            "times": torch.arange(n_seconds).repeat_interleave(len(channels)),
+            "labels": torch.from_numpy(self.windows.label[rows]) if task >= 0 else None,
+            "task": task,
+        }
+
+
+class StoreSource(Source):
+    """Windows read from a store when they are needed.
+
+    Parameters
+    ----------
+    store : Store
+        The store that the windows were cut from.
+    windows, plan, **kwargs
+        As for :class:`Source`.
+    """
+
+    def __init__(self, store: Store, windows: Windows, plan: Plan, **kwargs: Any) -> None:
+        super().__init__(windows, plan, **kwargs)
+        self.store = store
+        recordings = store.recordings
+        # Montages that differ in the order of their channels only form one bucket.
+        self._orders = {
+            int(i): np.argsort(recordings[i].channels, kind="stable")
+            for i in np.unique(windows.recording)
+        }
+
+    def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
+        """Return windows of a bucket, one contiguous read each."""
+        n_times = self.windows.buckets[bucket].n_seconds * PATCH_SIZE
+        recordings = self.windows.recording[rows]
+        starts = self.windows.start[rows]
+        if self.plan.seed is not None:
+            starts = starts + phases(self.windows.slack[rows], recordings, self.plan.seed, epoch)
+        counts = np.stack(
+            [
+                self.store.counts(int(index), int(start), n_times)[:, self._orders[int(index)]]
+                for index, start in zip(recordings, starts, strict=True)
+            ]
+        )
+        scale = np.array([self.store.recordings[i].scale for i in recordings], dtype=np.float32)
+        return EEGBatch(
+            counts=torch.from_numpy(counts),
+            scale=torch.from_numpy(scale),
+            **self._template(bucket, rows),
+        )
+
+    def _name(self, row: int) -> str:
+        return self.store.recordings[int(self.windows.recording[row])].name
+
+
+class PatchesSource(Source):
+    """Windows in memory as patches."""
+
+    def __init__(
+        self, data: Sequence[Patches], windows: Windows, plan: Plan, **kwargs: Any
+    ) -> None:
+        super().__init__(windows, plan, **kwargs)
+        self.data = data
+
+    def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
+        """Return windows of a bucket, all of which come from one set."""
+        patches = self.data[int(self.windows.recording[rows[0]])]
+        fields = self._template(bucket, rows)
+        # The set's own order of channels, which need not be ascending.
+        fields["channels"] = torch.from_numpy(patches.channels)
+        data = torch.from_numpy(patches.data[self.windows.start[rows]])
+        return EEGBatch(patches=data, **fields)
+
+
+class TokensSource(Source):
+    """Windows in memory as hidden states."""
+
+    def __init__(
+        self, data: Sequence[EEGTokens], windows: Windows, plan: Plan, **kwargs: Any
+    ) -> None:
+        super().__init__(windows, plan, **kwargs)
+        self.data = data
+
+    def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
+        """Return windows of a bucket, all of which come from one set."""
+        tokens = self.data[int(self.windows.recording[rows[0]])]
+        fields = self._template(bucket, rows)
+        fields["channels"] = torch.from_numpy(tokens.channels)
+        hidden = torch.from_numpy(tokens.hidden[self.windows.start[rows]])
+        return EEGBatch(hidden=hidden, **fields)
 
 
 def text_rows(tokens: np.ndarray, n_rows: int, length: int, *, seed: int, step: int) -> Tensor:
@@ -83,12 +281,3 @@ def text_rows(tokens: np.ndarray, n_rows: int, length: int, *, seed: int, step: 
     rng = np.random.default_rng([seed, 1, step])
     starts = rng.integers(0, len(tokens) - length + 1, size=n_rows)
     return torch.from_numpy(np.stack([tokens[s : s + length] for s in starts]).astype(np.int64))
-
-
-def to_tensors(patches: Patches, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the patches of some samples with their channels and times, as tensors."""
-    return (
-        torch.from_numpy(patches.data[rows]),
-        torch.from_numpy(patches.channels),
-        torch.from_numpy(patches.times),
-    )

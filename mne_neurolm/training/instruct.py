@@ -7,25 +7,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..models.hub import load_model
 from ..models.inference import as_tokens
 from ..models.neurolm import NeuroLM
 from ..models.text import encode_text
-from ..tasks import EncodedTask, Task, get_task
+from ..tasks import Task, get_task
 from ..tokens import EEGTokens
 from ..utils.device import resolve_device
-from .data import Batch, shuffled_batches, text_rows
-from .loop import TrainingConfig, run
-from .objectives import instruction_objective
-from .stages import add_text, language_model_parts
-
-# Table 9 of the paper.
-INSTRUCTION_DEFAULTS = TrainingConfig(
-    max_epochs=5, lr=5e-4, min_lr=5e-5, text_batch_size=16, text_length=1024
-)
+from .config import INSTRUCTION_DEFAULTS, TrainingConfig
+from .data import TokensSource
+from .memory import fit, per_gpu, set_windows
+from .plan import Plan
+from .stages import InstructionStage
 
 
 class _Set(NamedTuple):
@@ -42,7 +36,7 @@ def tune_instructions(
     *,
     text: str | None = None,
     shuffle_options: bool = False,
-    config: TrainingConfig = INSTRUCTION_DEFAULTS,
+    config: TrainingConfig | None = None,
     device: str = "auto",
 ) -> NeuroLM:
     """Tune one model on many tasks jointly (paper, section 2.4).
@@ -60,8 +54,8 @@ def tune_instructions(
     shuffle_options : bool
         List the options of multiple-choice tasks in random order, so that the model must read
         them (paper, Figure 5). Default False.
-    config : TrainingConfig
-        Default: Table 9.
+    config : TrainingConfig | None
+        None: Table 9 with the batches of one GPU.
     device : str
         Where to train. Default ``"auto"``.
 
@@ -87,56 +81,32 @@ def tune_instructions(
         raise ValueError("No data: pass {task: (X, y), ...} with at least one task.")
     model = copy.deepcopy(load_model(model))
     model._require_language_model()
-    tokenizer, target = model.text_tokenizer, resolve_device(device)
-    if tokenizer is None:
-        raise ValueError("The model has no text tokenizer; load one into model.text_tokenizer.")
-    model.to(target)
+    config = config or per_gpu(INSTRUCTION_DEFAULTS)
+    model.to(resolve_device(device))
     encoder_id = model.encoder_id()
     sets = [_make_set(model, encoder_id, get_task(task), *xy) for task, xy in data.items()]
-    model.requires_grad_(False)  # the loop trains the language model only
-    encoded = [s.task.encode(tokenizer, model.config.sep_token_id) for s in sets]
-    corpus = None if text is None else np.asarray(encode_text(tokenizer, text))
-
-    def questions(source: int, step: int) -> EncodedTask:
-        task = sets[source].task
-        if not (shuffle_options and task.options):
-            return encoded[source]
-        rng = np.random.default_rng([config.random_state, 2, step])
-        order = rng.permutation(len(task.answers)).tolist()
-        return task.encode(tokenizer, model.config.sep_token_id, order)
-
-    def objective(batch: Batch, step: int, n_steps: int) -> dict[str, Tensor]:
-        tokens, labels = sets[batch.source].tokens, sets[batch.source].labels
-        prompt, answers = (lambda e: (e.prompt, e.answers))(questions(batch.source, step))
-        losses = instruction_objective(
-            model,
-            torch.from_numpy(tokens.hidden[batch.rows]).to(target),
-            torch.from_numpy(tokens.channels).to(target),
-            torch.from_numpy(tokens.times).to(target),
-            prompt,
-            answers,
-            torch.from_numpy(labels[batch.rows]).to(target),
-        )
-        if corpus is not None:
-            rows = text_rows(
-                corpus,
-                config.text_batch_size,
-                config.text_length,
-                seed=config.random_state,
-                step=step,
-            )
-            losses |= add_text(model, losses["loss"], rows.to(target))
-        return losses
-
-    model.history = run(
-        language_model_parts(model),
-        objective,
-        lambda epoch: shuffled_batches(
-            [len(s.labels) for s in sets], config.batch_size, seed=config.random_state, epoch=epoch
-        ),
-        config,
-        description="instruction tuning",
+    stage = InstructionStage(
+        model,
+        [s.task for s in sets],
+        shuffle_options=shuffle_options,
+        seed=config.seed,
     )
+    windows = set_windows(
+        [
+            (s.tokens.channels[: s.tokens.n_channels].tolist(), s.tokens.n_seconds, i)
+            for i, s in enumerate(sets)
+        ],
+        [len(s.labels) for s in sets],
+        [s.labels for s in sets],
+    )
+    source = TokensSource(
+        [s.tokens for s in sets],
+        windows,
+        Plan(windows.bucket, config.batch_size, config.seed),
+        weights=stage.weights,
+    )
+    corpus = None if text is None else np.asarray(encode_text(model.text_tokenizer, text))
+    model.history = fit(stage, source, config, corpus)
     return model
 
 

@@ -1,247 +1,359 @@
-"""Stages 1 and 2 on data in memory."""
+"""The three stages: what each trains, and what it minimises for a batch.
+
+A stage is a module whose ``forward`` does everything that needs gradients, so that one wrapper
+replicates or shards it whole. It returns sums weighted by each batch's share of the step: added
+over batches and processes they are the step's losses, however the step was divided.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..models.neurolm import NeuroLM
-from ..models.vq import N_FREQUENCIES, VQ, log_magnitudes
-from ..patches import Patches
-from .data import Batch, shuffled_batches, text_rows, to_tensors
-from .loop import TrainingConfig, run
-from .objectives import autoregressive_objective, text_objective, vq_objective
+from ..models.vq import N_FREQUENCIES, log_magnitudes
+from ..tasks import Task
+from ..utils.device import autocast
+from .data import EEGBatch, Source
+from .objectives import (
+    autoregressive_objective,
+    instruction_objective,
+    text_objective,
+    vq_objective,
+)
 from .optim import alignment_weight
 
-# Defaults of the paper: Table 7 (tokenizer) and Table 8 (autoregression).
-TOKENIZER_DEFAULTS = TrainingConfig(
-    max_epochs=50,
-    lr=5e-5,
-    min_lr=1e-5,
-    weight_decay=1e-4,
-    betas=(0.9, 0.999),
-    grad_clip=0.0,
-    text_batch_size=16,
-    text_length=1024,
-)
-AUTOREGRESSIVE_DEFAULTS = TrainingConfig(
-    max_epochs=20, batch_size=60, lr=6e-4, min_lr=6e-5, text_length=1024
-)
+_MAX_WINDOWS_LOOKED_AT = 4096  # for the mean and standard deviation of spectra
 
 
-def train_tokenizer(
-    model: NeuroLM,
-    data: Sequence[Patches],
-    *,
-    text: np.ndarray | None = None,
-    config: TrainingConfig = TOKENIZER_DEFAULTS,
-) -> list[dict[str, float]]:
-    """Stage 1: learn the neural tokenizer, in place.
+class Stage(nn.Module):
+    """A stage of training.
+
+    Parameters
+    ----------
+    model : NeuroLM
+        The model; what the stage trains requires gradients afterwards, the rest does not.
+    precision : "auto" | "float32" | "bfloat16"
+        Precision of matrix products. Default ``"float32"``.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    description : str
+        For progress bars.
+    """
+
+    name: str
+    description: str
+
+    def __init__(self, model: NeuroLM, precision: str = "float32") -> None:
+        super().__init__()
+        self.model = model
+        self.precision = precision
+        model.requires_grad_(False)
+        for part in self.trained():
+            part.requires_grad_(True)
+
+    def trained(self) -> list[nn.Module]:
+        """Return the parts that are trained."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Stage:
+        """Set what is trained to training mode, and the rest to evaluation mode."""
+        super().train(False)
+        for part in self.trained():
+            part.train(mode)
+        return self
+
+    def start(self, source: Source, seed: int) -> None:
+        """Look at the training data before the first step."""
+
+    def forward(
+        self, batch: EEGBatch, text: Tensor | None, text_share: float, step: int, n_steps: int
+    ) -> dict[str, Tensor]:
+        """Return the losses of a batch, times its share.
+
+        Parameters
+        ----------
+        batch : EEGBatch
+            Windows on the device.
+        text : Tensor of int64, shape (n_rows, T) | None
+            Rows of text.
+        text_share : float
+            What the rows count for, 0 to 1.
+        step, n_steps : int
+            Step, from 0, and number of steps of the run.
+
+        Returns
+        -------
+        losses : dict of Tensor
+            ``"loss"``, to be differentiated, and its parts.
+        """
+        with autocast(self.precision, batch.channels.device):
+            return self.losses(batch, text, text_share, step, n_steps)
+
+    def losses(
+        self, batch: EEGBatch, text: Tensor | None, text_share: float, step: int, n_steps: int
+    ) -> dict[str, Tensor]:
+        """Return what :meth:`forward` returns."""
+        raise NotImplementedError
+
+    def after_step(self, step: int) -> dict[str, float]:
+        """Do what follows an optimiser step; returns more to log."""
+        return {}
+
+    def discard(self) -> None:
+        """Forget a step that was not taken."""
+
+
+class TokenizerStage(Stage):
+    """Stage 1: the neural tokenizer (paper, section 2.2).
 
     Parameters
     ----------
     model : NeuroLM
         Its ``vq`` is trained.
-    data : sequence of Patches
-        Sets of samples; each has one montage and one length.
-    text : ndarray of int, shape (n_tokens,) | None
-        Text whose word embeddings, taken from the model's language model, the EEG is aligned with.
-        None: no alignment.
-    config : TrainingConfig
-        Default: Table 7.
-
-    Returns
-    -------
-    history : list of dict
-        Losses per epoch, see :func:`~mne_neurolm.training.objectives.vq_objective`.
+    alignment : float
+        Strength of the alignment with text at the end of training.
+    with_text : bool
+        Whether there will be text to align with.
+    precision : str
+        See :class:`Stage`.
 
     Raises
     ------
     ValueError
-        If there are no samples, there is text but no language model, or their widths differ.
+        If there is text, but no language model or one of another width.
     """
-    _require_samples(data)
-    words = None
-    if text is not None:
-        model._require_language_model()
-        words = model.backbone.get_input_embeddings().weight.detach()
-        if words.shape[1] != model.config.n_embd:
-            raise ValueError(
-                f"Alignment compares word embeddings of width {words.shape[1]} with hidden states "
-                f"of width {model.config.n_embd}; they must be equal. Train without text, or with "
-                "a language model of that width."
-            )
-    device = model.device
-    if model.vq.frequency_target == "log_magnitude":
-        _standardize_log_magnitudes(model.vq, data)
 
-    def objective(batch: Batch, step: int, n_steps: int) -> dict[str, Tensor]:
-        tensors = [t.to(device) for t in to_tensors(data[batch.source], batch.rows)]
-        embeddings = None
-        if words is not None and text is not None:
-            rows = _text(text, config, step)
-            embeddings = words[rows.to(device)].flatten(0, 1)
-        return vq_objective(
-            model.vq,
-            *tensors,
-            word_embeddings=embeddings,
-            alpha=config.alignment * alignment_weight(step, n_steps),
-        )
+    name = "tokenizer"
+    description = "neural tokenizer"
 
-    return _run([model.vq], objective, data, config, "neural tokenizer")
+    def __init__(
+        self,
+        model: NeuroLM,
+        *,
+        alignment: float = 1.0,
+        with_text: bool = True,
+        precision: str = "float32",
+    ) -> None:
+        super().__init__(model, precision)
+        self.alignment = alignment
+        if with_text:
+            model._require_language_model()
+            width = model.backbone.get_input_embeddings().embedding_dim
+            if width != model.config.n_embd:
+                raise ValueError(
+                    f"Alignment compares word embeddings of width {width} with hidden states of "
+                    f"width {model.config.n_embd}; they must be equal. Train without text, or with "
+                    "a language model of that width."
+                )
+        else:  # several processes wait for the gradient of every parameter that requires one
+            model.vq.domain_classifier.requires_grad_(False)
 
+    def trained(self) -> list[nn.Module]:
+        """Return the neural tokenizer."""
+        return [self.model.vq]
 
-def _standardize_log_magnitudes(vq: VQ, data: Sequence[Patches]) -> None:
-    """Note mean and standard deviation of each bin over all patches."""
-    count = 0
-    total = squares = torch.zeros(N_FREQUENCIES, dtype=torch.float64)
-    for patches in data:
-        for start in range(0, len(patches), 256):  # bounds memory
-            values = log_magnitudes(torch.from_numpy(patches.data[start : start + 256])).double()
-            count += values[..., 0].numel()
-            total = total + values.sum(dim=(0, 1))
-            squares = squares + values.square().sum(dim=(0, 1))
-    mean = total / count
-    vq.log_magnitude_mean.copy_(mean)
-    vq.log_magnitude_std.copy_((squares / count - mean.square()).sqrt())
+    def start(self, source: Source, seed: int) -> None:
+        """Standardise logarithmic spectra over the data, and seed the codebook."""
+        vq = self.model.vq
+        vq.codebook.seed = seed
+        if vq.frequency_target != "log_magnitude":
+            return
+        count, total, squares = 0, np.zeros(N_FREQUENCIES), np.zeros(N_FREQUENCIES)
+        # All processes look at the same windows, whichever they train on.
+        n_windows = len(source.windows)
+        rng = np.random.default_rng([seed, 4])
+        rows = rng.permutation(n_windows)[:_MAX_WINDOWS_LOOKED_AT]
+        for row in np.sort(rows):
+            bucket = int(source.windows.bucket[row])
+            batch = source.load(bucket, np.array([row]), 0).to(torch.device("cpu"))
+            values = log_magnitudes(batch.patches).double().flatten(0, 1).numpy()
+            count += len(values)
+            total += values.sum(axis=0)
+            squares += np.square(values).sum(axis=0)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 1e-12))
+        vq.log_magnitude_mean.copy_(torch.from_numpy(mean))
+        vq.log_magnitude_std.copy_(torch.from_numpy(std))
 
-
-def train_autoregressive(
-    model: NeuroLM,
-    data: Sequence[Patches],
-    *,
-    text: np.ndarray | None = None,
-    config: TrainingConfig = AUTOREGRESSIVE_DEFAULTS,
-) -> list[dict[str, float]]:
-    """Stage 2: teach the language model EEG, in place; the tokenizer stays as it is.
-
-    Parameters
-    ----------
-    model : NeuroLM
-        Its language model is trained.
-    data : sequence of Patches
-        Sets of samples of at least two seconds.
-    text : ndarray of int, shape (n_tokens,) | None
-        Text mixed into every step. None: EEG only.
-    config : TrainingConfig
-        Default: Table 8.
-
-    Returns
-    -------
-    history : list of dict
-        Losses and accuracies per epoch.
-
-    Raises
-    ------
-    ValueError
-        If there are no samples or there is no language model, or samples of a single second.
-    """
-    _require_samples(data)
-    device = model.device
-    model.vq.eval()  # in training mode the codebook would move
-
-    def objective(batch: Batch, step: int, n_steps: int) -> dict[str, Tensor]:
-        patches, channels, times = (
-            t.to(device) for t in to_tensors(data[batch.source], batch.rows)
-        )
-        with torch.no_grad():
-            hidden, codes = model.tokenize(patches, channels, times)
-        eeg = autoregressive_objective(model, hidden, codes, channels, times)
-        losses = {"loss": eeg["loss"], "eeg": eeg["loss"], "eeg_accuracy": eeg["accuracy"]}
+    def losses(
+        self, batch: EEGBatch, text: Tensor | None, text_share: float, step: int, n_steps: int
+    ) -> dict[str, Tensor]:
+        """Return reconstruction, commitment and domain losses."""
+        words = None
         if text is not None:
-            rows = _text(text, config, step).to(device)
-            losses |= add_text(model, losses["loss"], rows)
-        return losses
+            words = self.model.backbone.get_input_embeddings()(text).detach().flatten(0, 1)
+        vq = self.model.vq
+        vq.codebook.collects = batch.share > 0
+        terms = vq_objective(
+            vq,
+            batch.patches,
+            batch.channels,
+            batch.times,
+            word_embeddings=words,
+            alpha=self.alignment * alignment_weight(step, n_steps),
+        )
+        del terms["loss"]
+        terms = {
+            name: value * (text_share if name == "domain_text" else batch.share)
+            for name, value in terms.items()
+        }
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
-    return _run(language_model_parts(model), objective, data, config, "autoregression")
+    def after_step(self, step: int) -> dict[str, float]:
+        """Move the codebook."""
+        codebook = self.model.vq.codebook
+        codebook.update(step)
+        used, perplexity = codebook.usage()
+        return {"codebook_used": float(used), "codebook_perplexity": float(perplexity)}
+
+    def discard(self) -> None:
+        """Forget the assignments of a step that was not taken."""
+        self.model.vq.codebook.discard()
 
 
-def train_text(
-    model: NeuroLM, text: np.ndarray, *, n_steps: int, config: TrainingConfig
-) -> list[dict[str, float]]:
-    """Train the language model on text alone, in place.
+class _LanguageModelStage(Stage):
+    """Stages 2 and 3 train all but the neural tokenizer, and mix in text."""
 
-    A model that starts from GPT-2 needs no such stage; one that starts from nothing has no word
-    embeddings to align EEG with before it.
+    def __init__(
+        self, model: NeuroLM, *, reads_text: bool = True, precision: str = "float32"
+    ) -> None:
+        model._require_language_model()
+        super().__init__(model, precision)
+        if not reads_text:  # see TokenizerStage
+            model.backbone.get_input_embeddings().requires_grad_(False)
+
+    def trained(self) -> list[nn.Module]:
+        """Return the language model with its inputs and head."""
+        return language_model_parts(self.model)
+
+    def losses(
+        self, batch: EEGBatch, text: Tensor | None, text_share: float, step: int, n_steps: int
+    ) -> dict[str, Tensor]:
+        """Return the losses over EEG and text."""
+        terms = {k: v * batch.share for k, v in self.eeg_losses(batch, step).items()}
+        loss = terms.pop("loss")
+        if text is not None:
+            words = text_objective(self.model, text)
+            terms["text"] = words["loss"] * text_share
+            terms["text_accuracy"] = words["accuracy"] * text_share
+            loss = loss + terms["text"]
+        return {"loss": loss, **terms}
+
+    def eeg_losses(self, batch: EEGBatch, step: int) -> dict[str, Tensor]:
+        """Return the losses over EEG, ``"loss"`` among them."""
+        raise NotImplementedError
+
+
+class AutoregressiveStage(_LanguageModelStage):
+    """Stage 2: multi-channel autoregression (paper, section 2.3).
 
     Parameters
     ----------
     model : NeuroLM
         Its language model is trained.
-    text : ndarray of int, shape (n_tokens,)
-        The corpus.
-    n_steps : int
-        Steps per epoch.
-    config : TrainingConfig
-        Optimiser and schedule.
+    reads_text : bool
+        Whether there will be text. Default True.
+    precision : str
+        See :class:`Stage`.
+    """
 
-    Returns
-    -------
-    history : list of dict
-        Loss and accuracy per epoch.
+    name = "autoregressive"
+    description = "autoregression"
+
+    def eeg_losses(self, batch: EEGBatch, step: int) -> dict[str, Tensor]:
+        """Return the loss and accuracy of the next second's codes; the encoder runs once."""
+        hidden, codes = self.model.tokenize(batch.patches, batch.channels, batch.times)
+        eeg = autoregressive_objective(self.model, hidden, codes, batch.channels, batch.times)
+        return {"loss": eeg["loss"], "eeg": eeg["loss"], "eeg_accuracy": eeg["accuracy"]}
+
+
+class InstructionStage(_LanguageModelStage):
+    """Stage 3: instruction tuning (paper, section 2.4).
+
+    Parameters
+    ----------
+    model : NeuroLM
+        Its language model is trained; it must have a text tokenizer.
+    tasks : sequence of Task
+        The tasks that batches refer to.
+    shuffle_options : bool
+        List the options of multiple-choice tasks in random order (paper, Figure 5). Default False.
+    seed : int
+        What that order depends on.
+    precision : str
+        See :class:`Stage`.
 
     Raises
     ------
     ValueError
-        If the text is shorter than a row, ``n_steps`` is below 1, or there is no language model.
+        If there is no text tokenizer.
     """
-    device = model.device
 
-    def objective(batch: object, step: int, n_steps: int) -> dict[str, Tensor]:
-        return text_objective(model, _text(text, config, step).to(device))
+    name = "instruct"
+    description = "instruction tuning"
 
-    return run(
-        language_model_parts(model),
-        objective,
-        lambda epoch: range(n_steps),
-        config,
-        description="text",
-    )
+    def __init__(
+        self,
+        model: NeuroLM,
+        tasks: Sequence[Task],
+        *,
+        shuffle_options: bool = False,
+        seed: int = 0,
+        precision: str = "float32",
+    ) -> None:
+        super().__init__(model, precision=precision)
+        if model.text_tokenizer is None:
+            raise ValueError("The model has no text tokenizer; load one into model.text_tokenizer.")
+        self.tasks = list(tasks)
+        self.shuffle_options = shuffle_options
+        self.seed = seed
+        sep = model.config.sep_token_id
+        self.encoded = [task.encode(model.text_tokenizer, sep) for task in self.tasks]
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Number of tokens of each answer of each task."""
+        return [np.array([len(a) for a in encoded.answers]) for encoded in self.encoded]
+
+    def eeg_losses(self, batch: EEGBatch, step: int) -> dict[str, Tensor]:
+        """Return the loss over the answers' tokens and the accuracy of the likeliest answer."""
+        task, encoded = self.tasks[batch.task], self.encoded[batch.task]
+        if self.training_options and task.options:
+            order = np.random.default_rng([self.seed, 2, step]).permutation(len(task.answers))
+            sep = self.model.config.sep_token_id
+            encoded = task.encode(self.model.text_tokenizer, sep, order.tolist())
+        hidden = batch.hidden
+        if hidden is None:
+            hidden = self.model.encode(batch.patches, batch.channels, batch.times)
+        answer = instruction_objective(
+            self.model,
+            hidden,
+            batch.channels,
+            batch.times,
+            encoded.prompt,
+            encoded.answers,
+            batch.labels,
+        )
+        return {
+            "loss": answer["loss"],
+            "answer": answer["loss"],
+            "answer_accuracy": answer["accuracy"],
+        }
+
+    @property
+    def training_options(self) -> bool:
+        """Whether options are shuffled now: in training only."""
+        return self.shuffle_options and self.model.lm_head.training
 
 
 def language_model_parts(model: NeuroLM) -> list[nn.Module]:
     """Return what stages 2 and 3 train: all but the neural tokenizer."""
     model._require_language_model()
     return [model.backbone, model.channel_embed, model.projection, model.lm_head]
-
-
-def _text(text: np.ndarray, config: TrainingConfig, step: int) -> Tensor:
-    return text_rows(
-        text, config.text_batch_size, config.text_length, seed=config.random_state, step=step
-    )
-
-
-def add_text(model: NeuroLM, loss: Tensor, rows: Tensor) -> dict[str, Tensor]:
-    """Return entries of a dictionary of losses that mix rows of text into a step."""
-    text = text_objective(model, rows)
-    return {"loss": loss + text["loss"], "text": text["loss"], "text_accuracy": text["accuracy"]}
-
-
-def _require_samples(data: Sequence[Patches]) -> None:
-    if not sum(map(len, data)):
-        raise ValueError(
-            f"No samples: got {len(data)} sets with nothing in them; pass a list of Patches, as "
-            "mne_neurolm.patches.make_patches returns."
-        )
-
-
-def _run(
-    modules: Sequence[nn.Module],
-    objective: Callable[[Batch, int, int], dict[str, Tensor]],
-    data: Sequence[Patches],
-    config: TrainingConfig,
-    description: str,
-) -> list[dict[str, float]]:
-    lengths = [len(patches) for patches in data]
-    return run(
-        modules,
-        objective,
-        lambda epoch: shuffled_batches(
-            lengths, config.batch_size, seed=config.random_state, epoch=epoch
-        ),
-        config,
-        description=description,
-    )

@@ -1,7 +1,15 @@
-"""Figures of codes, reconstructions, masks and predictions."""
+"""Figures of codes, reconstructions, masks, predictions and training runs."""
 
 from mne_neurolm.viz.predictions import plot_confusion
 from mne_neurolm.viz.reconstructions import plot_reconstruction, plot_spectra
 from mne_neurolm.viz.tokens import plot_code_usage, plot_mask
+from mne_neurolm.viz.training import plot_training
 
-__all__ = ["plot_code_usage", "plot_confusion", "plot_mask", "plot_reconstruction", "plot_spectra"]
+__all__ = [
+    "plot_code_usage",
+    "plot_confusion",
+    "plot_mask",
+    "plot_reconstruction",
+    "plot_spectra",
+    "plot_training",
+]

@@ -120,6 +120,7 @@ def test_codebook_update(golden_model: NeuroLM) -> None:
         vq.codebook.train()
         with torch.no_grad():
             vq(sample.patches, sample.channels, sample.times)
+        vq.codebook.update(0)
         moved = vq.codebook.weight.clone()
     finally:
         vq.codebook.eval()

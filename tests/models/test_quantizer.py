@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
+import pickle
 
-import numpy as np
 import pytest
 import torch
-from torch import distributed, multiprocessing
 from torch.nn import functional as F
 
 from mne_neurolm.models import quantizer
@@ -41,7 +40,7 @@ def test_nearest_code_and_commitment_loss(codebook: Codebook) -> None:
 def test_assignment_in_chunks(codebook: Codebook, monkeypatch: pytest.MonkeyPatch) -> None:
     z = unit_rows(50, seed=1)
     whole = codebook.assign(z)
-    monkeypatch.setattr(quantizer, "_ASSIGN_CHUNK", 7)
+    monkeypatch.setattr(quantizer, "_CHUNK", 7)
     assert torch.equal(codebook.assign(z), whole)
 
 
@@ -67,7 +66,20 @@ def test_padding_moves_nothing(codebook: Codebook) -> None:
     codebook.train(), expected.train()
     loss = codebook(z, mask).loss
     assert loss.item() == pytest.approx(expected(z[:12]).loss.item())
+    codebook.update(0), expected.update(0)
     torch.testing.assert_close(codebook.weight, expected.weight)
+
+
+def test_a_batch_of_padding_counts_nothing(codebook: Codebook) -> None:
+    z = unit_rows(5, seed=1).requires_grad_()
+    before = copy.deepcopy(codebook.state_dict())
+    codebook.train()
+    loss = codebook(z, torch.zeros(5, dtype=torch.bool)).loss
+    loss.backward()
+    codebook.update(0)
+    assert loss.item() == 0.0
+    assert z.grad.abs().max() == 0.0
+    assert_equal(codebook.state_dict(), before)
 
 
 def test_kmeans_finds_clusters() -> None:
@@ -100,36 +112,136 @@ def test_dead_codes_come_back() -> None:
         book.weight.copy_(unit_rows(64).abs())
         book.weight[32:] *= -1  # no row is ever nearest to these
         book.initialized.fill_(1.0)
-        for _ in range(120):
+        for step in range(120):
             book(z)
+            book.update(step)
         used[threshold] = len(book.eval()(z).codes.unique())
     assert used[0.0] <= 32
     assert used[0.5] >= 60
 
 
-def _one_rank(rank: int, file: str, output: str) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    torch.manual_seed(rank)  # ranks disagree about everything random
-    book = Codebook(16, 8, dead_code_threshold=0.1).train()
+# --- moving ---------------------------------------------------------------------------------------
+
+
+def assert_equal(state: dict, other: dict) -> None:
+    assert state.keys() == other.keys()
+    assert all(torch.equal(state[name], other[name]) for name in state)
+
+
+def test_one_step_by_hand(codebook: Codebook) -> None:
+    """Eq. 3 of the paper, with the mean taken as a direction (released code)."""
+    z = unit_rows(30, seed=1)
+    before = codebook.weight.clone()
+    codebook.cluster_size.fill_(2.0)
+    codes = codebook.train()(z).codes
+    codebook.update(0)
+    for code in range(16):
+        rows = z[codes == code]
+        mean = rows.sum(dim=0) / rows.sum(dim=0).norm() if len(rows) else before[code]
+        moved = 0.99 * before[code] + 0.01 * mean
+        torch.testing.assert_close(codebook.weight[code], moved / moved.norm())
+        size = 0.99 * 2.0 + 0.01 * len(rows)
+        assert codebook.cluster_size[code].item() == pytest.approx(size)
+
+
+def test_forward_moves_nothing(codebook: Codebook) -> None:
+    before = copy.deepcopy(codebook.state_dict())
+    codebook.train()(unit_rows(50, seed=1))
+    assert_equal(codebook.state_dict(), before)
+    codebook.update(0)
+    assert not torch.equal(codebook.weight, before["weight"])
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_micro_batches_add_up(codebook: Codebook, threshold: float) -> None:
+    """However a step is cut, codes move and are revived alike."""
+    codebook.dead_code_threshold = threshold
+    whole, cut = codebook.train(), copy.deepcopy(codebook).train()
     for step in range(3):
-        book(unit_rows(60, seed=10 * step + rank))
-    np.savez(f"{output}{rank}.npz", **{k: v.numpy() for k, v in book.state_dict().items()})
-    distributed.destroy_process_group()
+        z = unit_rows(40, seed=step)
+        whole(z)
+        for part in z.split([7, 30, 3]):
+            cut(part)
+        whole.update(step), cut.update(step)
+        torch.testing.assert_close(whole.state_dict(), cut.state_dict(), rtol=1e-6, atol=1e-6)
 
 
-def test_ranks_hold_the_same_codebook(tmp_path: Path) -> None:
-    multiprocessing.spawn(
-        _one_rank, (str(tmp_path / "rendezvous"), str(tmp_path / "rank")), nprocs=2
-    )
-    first, second = (np.load(tmp_path / f"rank{rank}.npz") for rank in (0, 1))
-    for name in first.files:
-        np.testing.assert_array_equal(first[name], second[name])
+def test_discarded_steps_leave_no_trace(codebook: Codebook) -> None:
+    codebook.dead_code_threshold = 0.5
+    other = copy.deepcopy(codebook).train()
+    codebook.train()(torch.full((4, 8), torch.nan))
+    codebook.discard()
+    for book in (codebook, other):
+        book(unit_rows(40, seed=1))
+        book.update(3)
+    assert_equal(codebook.state_dict(), other.state_dict())
 
 
-def test_two_ranks_equal_one_with_all_rows(codebook: Codebook) -> None:
-    """The update is a sum over rows, so it does not matter how they are dealt."""
-    z = unit_rows(40, seed=5)
-    counts, sums = codebook._sums(z, codebook.assign(z))
-    parts = [codebook._sums(part, codebook.assign(part)) for part in z.split(20)]
-    torch.testing.assert_close(counts, parts[0][0] + parts[1][0])
-    torch.testing.assert_close(sums, parts[0][1] + parts[1][1])
+def test_update_forgets_what_it_used(codebook: Codebook) -> None:
+    codebook.train()(unit_rows(40, seed=1))
+    codebook.update(0)
+    before = copy.deepcopy(codebook.state_dict())
+    codebook.update(1)
+    assert_equal(codebook.state_dict(), before)
+    assert codebook.usage()[0] == 0.0
+
+
+def test_what_is_collected_is_no_weight(codebook: Codebook) -> None:
+    names = set(codebook.state_dict())
+    codebook.dead_code_threshold = 0.5
+    codebook.train()(unit_rows(40, seed=1))
+    assert set(codebook.state_dict()) == names == {"weight", "cluster_size", "initialized"}
+    assert_equal(pickle.loads(pickle.dumps(codebook)).state_dict(), codebook.state_dict())
+
+
+def test_usage(codebook: Codebook) -> None:
+    with pytest.raises(RuntimeError, match="never updated"):
+        codebook.usage()
+    codebook.train()(codebook.weight[[0, 0, 1, 1, 2, 2, 3, 3]])
+    codebook.update(0)
+    used, perplexity = codebook.usage()
+    assert used.item() == pytest.approx(4 / 16)
+    assert perplexity.item() == pytest.approx(4.0)
+
+
+def test_seed_and_step_decide_what_is_drawn() -> None:
+    def weight(seed: int, step: int) -> torch.Tensor:
+        book = Codebook(16, 8, dead_code_threshold=50.0).train()
+        book.seed = seed
+        book(unit_rows(100))
+        started = book.weight.clone()
+        book.update(step)  # every code is dead, so every code is drawn
+        return torch.stack([started, book.weight])
+
+    first, again, later, other = weight(0, 0), weight(0, 0), weight(0, 1), weight(1, 0)
+    assert torch.equal(first, again)
+    assert torch.equal(first[0], later[0]) and not torch.equal(first[1], later[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_bad_rows_do_not_start_a_codebook() -> None:
+    book = Codebook(4, 8).train()
+    book(torch.full((3, 8), torch.nan))
+    assert not bool(book.initialized)
+    book.update(0)
+    assert not bool(book.weight.any())
+    z = unit_rows(50)
+    z[7] = torch.inf
+    book(z)
+    assert bool(book.initialized) and bool(book.weight.isfinite().all())
+
+
+def test_rows_of_no_one_count_nothing() -> None:
+    """A process with nothing left to do computes on borrowed windows."""
+    book = Codebook(4, 8).train()
+    book.collects = False
+    assert not bool(book(unit_rows(50)).loss.isnan())
+    assert not bool(book.initialized)
+    book.collects = True
+    book(unit_rows(50, seed=1))
+    before = copy.deepcopy(book.state_dict())
+    book.discard()
+    book.collects = False
+    book(unit_rows(50, seed=2))
+    book.update(0)
+    assert_equal(book.state_dict(), before)

@@ -1,0 +1,361 @@
+"""One recording: from a file that MNE reads to int16 counts, a part at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import mne
+import numpy as np
+from mne.utils import use_log_level
+from numpy.typing import NDArray
+
+from ..channels import ChannelMatch, match_channels
+from ..datasets._files import parts_of
+from ..preprocessing import common_length, filter_and_resample
+from ..quality import HIGHEST_SD, LOWEST_SD
+from .format import DTYPE, Recording, Row, scale_of, to_counts
+from .report import File, settings_to_text
+from .screening import RawScreen, UnusableError, check_broken, find_too_large
+from .writer import FULL_DISK, RECIPE
+
+_NOTCH_MARGIN = 7.0  # s; MNE's notch filters are 6.6 s long at any rate
+_RESAMPLING_MARGIN = 10.0  # s; interpolation decays with the distance, to 1e-4 of the signal by here
+_BLOCK = 1 << 20  # samples per channel that are quantised at a time
+_NOT_RAW = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A file to prepare, and how.
+
+    Attributes
+    ----------
+    path : Path
+        File that MNE reads.
+    name, dataset, subject, split : str
+        What the recording will be called.
+    line_freq : float | "auto" | None
+        Power line frequency in Hz; ``"auto"`` takes it from the file, else from the data set.
+    known_line_freq : float | None
+        That of the data set, if it is known.
+    min_seconds : float
+        Shorter recordings are skipped.
+    segment_minutes : float
+        Longer recordings are processed in segments of about this length.
+    source_bytes, source_mtime_ns : int
+        Size and time of last change of the file with all its parts.
+    known : tuple of str
+        SHA-256 of recordings that need not be prepared again.
+    """
+
+    path: Path
+    name: str
+    dataset: str
+    subject: str
+    split: str = ""
+    line_freq: float | str | None = "auto"
+    known_line_freq: float | None = None
+    min_seconds: float = 4.0
+    segment_minutes: float = 15.0
+    source_bytes: int = 0
+    source_mtime_ns: int = 0
+    known: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> str:
+        """What shapes the stored samples, beyond the recipe."""
+        return settings_to_text(
+            {"line_freq": self.line_freq, "known_line_freq": self.known_line_freq}
+        )
+
+    @property
+    def screening_settings(self) -> str:
+        """What decides whether a file is skipped."""
+        return settings_to_text({"min_seconds": self.min_seconds}) + self.settings
+
+
+def stat_source(path: Path) -> tuple[int, int]:
+    """Return the size in bytes of a recording's files together, and when the last one changed."""
+    stats = [part.stat() for part in parts_of(path)]
+    return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+
+
+def hash_source(path: Path) -> str:
+    """Return the SHA-256 of a recording's file; of several files, that of their SHA-256s."""
+    digests = []
+    for part in parts_of(path):
+        with open(part, "rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256"))
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
+
+
+def prepare_file(job: Job, part: Path) -> Row | File:
+    """Prepare one file; nothing that is wrong with it raises.
+
+    Parameters
+    ----------
+    job : Job
+        The file, and how.
+    part : Path
+        Where to write the samples: int16, time-major.
+
+    Returns
+    -------
+    result : Row | File
+        The index's row, without a place; or why there is none. The status is ``"duplicate"`` if
+        the content is among ``job.known``, ``"skipped"`` if it is unusable, and ``"failed"`` if
+        the file could not be read.
+
+    Raises
+    ------
+    OSError
+        If there is no space left to write to.
+    """
+    sha256, status, reason = "", "failed", ""
+    row = None
+    with warnings.catch_warnings(record=True) as caught, use_log_level("warning"):
+        warnings.simplefilter("always")
+        try:
+            sha256 = hash_source(job.path)
+            if sha256 in job.known:
+                status = "duplicate"
+            else:
+                row = _prepare(job, part, sha256)
+        except UnusableError as error:
+            status, reason = "skipped", str(error)
+        except Exception as error:  # readers of foreign files raise anything, and one bad file of
+            # thousands must not stop the others; every reason is reported
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
+                raise
+            message = " ".join(str(error).split())
+            reason = f"cannot be read: {type(error).__name__}: {message}"[:1000]
+    messages = Counter(" ".join(str(w.message).split()) for w in caught)
+    notes = " | ".join(messages)
+    if row is not None:
+        return replace(row, notes=" | ".join(filter(None, (row.notes, notes))))
+    return File(
+        name=job.name,
+        status=status,
+        reason=reason,
+        notes=notes,
+        source=str(job.path),
+        source_bytes=job.source_bytes,
+        source_mtime_ns=job.source_mtime_ns,
+        settings=job.screening_settings,
+        sha256=sha256,
+    )
+
+
+def _prepare(job: Job, part: Path, sha256: str) -> Row:
+    raw, notes = _read(job.path)
+    rate = float(raw.info["sfreq"])
+    n_eeg = len(mne.pick_types(raw.info, meg=False, eeg=True, exclude=[]))
+    try:
+        match = match_channels(raw.info, on_missing="warn")
+    except ValueError as error:
+        raise UnusableError(f"no usable channel: {error}") from error
+    seconds = raw.n_times / rate
+    if seconds < job.min_seconds:
+        raise UnusableError(f"too short: {seconds:.3g} s, and the least is {job.min_seconds:g} s")
+    line = _line_freq(job, raw.info)
+    if rate / 2.0 < RECIPE["h_freq"]:
+        notes.append(f"sampled at {rate:g} Hz, so there is nothing above {rate / 2:g} Hz")
+    with tempfile.TemporaryFile(dir=part.parent) as volts:
+        screen, moments, n_times = _write_volts(raw, match, line, job.segment_minutes, volts)
+        broken = screen.broken()
+        check_broken(broken, len(match.picks))
+        sd = np.sqrt(moments.squares / n_times)
+        broken = find_too_large(sd, moments.peak, broken)
+        kept = [channel for channel in range(len(match.picks)) if channel not in broken]
+        for kind in sorted(set(broken.values())):
+            names = [match.ch_names[c] for c in sorted(broken) if broken[c] == kind]
+            notes.append(f"left out {len(names)} channel(s), {kind}: {', '.join(names)}")
+        scale = scale_of(float(moments.peak[kept].max()))
+        data_sha256 = _write_counts(volts, len(match.picks), kept, scale, part)
+    removed = line if isinstance(line, float) and line < min(rate / 2 - 1, RECIPE["h_freq"]) else None
+    recording = Recording(
+        name=job.name,
+        dataset=job.dataset,
+        subject=job.subject,
+        split=job.split,
+        shard="",
+        offset=0,
+        n_times=n_times,
+        sfreq=RECIPE["sfreq"],
+        channels=tuple(int(match.indices[c]) for c in kept),
+        ch_names=tuple(match.ch_names[c] for c in kept),
+        scale=scale,
+        sha256=sha256,
+        line_freq=removed,
+        annotations=_annotations(raw),
+    )
+    return Row(
+        recording=recording,
+        data_sha256=data_sha256,
+        source=str(job.path),
+        source_bytes=job.source_bytes,
+        source_mtime_ns=job.source_mtime_ns,
+        settings=job.settings,
+        source_sfreq=rate,
+        sd=float(np.median(sd[kept])),
+        left_out=n_eeg - len(kept),
+        notes=" | ".join(notes),
+    )
+
+
+def _read(path: Path) -> tuple[mne.io.BaseRaw, list[str]]:
+    """Open a recording, and say what had to be guessed."""
+    if path.name.lower().endswith(_NOT_RAW):
+        raise UnusableError("not continuous: a file of epochs; prepare the recording they are from")
+    try:
+        return mne.io.read_raw(path, verbose="warning"), []
+    except Exception as error:
+        message = str(error)
+        if "number of trials" in message:  # EEGLAB
+            raise UnusableError(
+                "not continuous: an EEGLAB file of epochs; prepare the recording they are from"
+            ) from error
+        if "No raw data" in message:  # FIF
+            raise UnusableError("not continuous: a FIF file without a recording") from error
+        if path.suffix.lower() == ".cnt" and _is_neuroscan(path):
+            return _read_neuroscan(path), ["bytes per sample are not in the header and were found"]
+        raise
+
+
+def _is_neuroscan(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(7) == b"Version"
+
+
+def _read_neuroscan(path: Path) -> mne.io.BaseRaw:
+    """Read a Neuroscan file whose header does not say how many bytes a sample has."""
+    # 16-bit data read as 32-bit are 65,536 times too large, so the wider type is tried first.
+    for data_format in ("int32", "int16"):
+        raw = mne.io.read_raw_cnt(path, data_format=data_format, verbose="warning")
+        sd = 1e6 * np.median(raw.get_data(picks="eeg", stop=10_000).std(axis=1))
+        if LOWEST_SD <= sd <= HIGHEST_SD:
+            return raw
+    raise UnusableError("implausible unit: neither as 16-bit nor as 32-bit numbers are these EEG")
+
+
+def _line_freq(job: Job, info: mne.Info) -> float | str | None:
+    if job.line_freq != "auto":
+        return None if job.line_freq is None else float(job.line_freq)
+    found = info["line_freq"] or job.known_line_freq
+    return float(found) if found else "unknown"
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Sum of squares and largest magnitude of each channel, shape (n_channels,), in volts."""
+
+    squares: NDArray[np.float64]
+    peak: NDArray[np.float64]
+
+
+def _write_volts(
+    raw: mne.io.BaseRaw,
+    match: ChannelMatch,
+    line: float | str | None,
+    segment_minutes: float,
+    file: IO[bytes],
+) -> tuple[RawScreen, _Moments, int]:
+    """Write the filtered signal at 200 Hz as float64, time-major, and what was seen of it."""
+    rate, ratio = float(raw.info["sfreq"]), RECIPE["sfreq"] / float(raw.info["sfreq"])
+    info = mne.pick_info(raw.info, match.picks, verbose="error")
+    screen = RawScreen(len(match.picks), rate)
+    moments = _Moments(np.zeros(len(match.picks)), np.zeros(len(match.picks)))
+    n_out = max(round(raw.n_times * ratio), 1)
+    for segment in _segments(raw.n_times, rate, ratio, segment_minutes):
+        data = raw.get_data(picks=match.picks, start=segment.read_from, stop=segment.read_to)
+        core = slice(segment.start - segment.read_from, segment.stop - segment.read_from)
+        screen.update(data[:, core])
+        # the margins of a broken channel are looked at with their own segments
+        np.nan_to_num(data, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        part = mne.io.RawArray(data, info.copy(), copy=None, verbose="error")
+        part = filter_and_resample(
+            part,
+            l_freq=RECIPE["l_freq"],
+            h_freq=RECIPE["h_freq"],
+            line_freq=line,
+            sfreq=RECIPE["sfreq"],
+        )
+        begin = round(segment.read_from * ratio)
+        stop = n_out if segment.stop == raw.n_times else round(segment.stop * ratio)
+        volts = part.get_data(start=round(segment.start * ratio) - begin, stop=stop - begin)
+        moments.squares += np.einsum("ct,ct->c", volts, volts)
+        np.maximum(moments.peak, np.abs(volts).max(axis=1), out=moments.peak)
+        file.write(np.ascontiguousarray(volts.T).tobytes())
+    return screen, moments, n_out
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Samples to keep, ``start`` to ``stop``, and to read for that."""
+
+    start: int
+    stop: int
+    read_from: int
+    read_to: int
+
+
+def _segments(
+    n_times: int, rate: float, ratio: float, segment_minutes: float
+) -> Iterator[_Segment]:
+    """Cut a recording into segments with margins in which filters settle.
+
+    Segments start at samples that are samples at 200 Hz too, so that nothing moves.
+    """
+    n_segments = max(round(n_times / (60.0 * segment_minutes * rate)), 1)
+    if n_segments == 1:
+        yield _Segment(0, n_times, 0, n_times)
+        return
+    high = RECIPE["h_freq"] if RECIPE["h_freq"] < rate / 2 else None
+    band = mne.filter.create_filter(None, rate, RECIPE["l_freq"], high, verbose="error")
+    margin = len(band) // 2 + round((_NOTCH_MARGIN + _RESAMPLING_MARGIN) * rate)
+    starts = [common_length(k * n_times // n_segments, ratio) for k in range(n_segments)]
+    for start, stop in zip(starts, [*starts[1:], n_times], strict=True):
+        yield _Segment(
+            start,
+            stop,
+            read_from=common_length(start - margin, ratio) if start > margin else 0,
+            read_to=min(stop + margin, n_times),
+        )
+
+
+def _write_counts(
+    volts: IO[bytes], n_channels: int, kept: list[int], scale: float, part: Path
+) -> str:
+    """Write the kept channels as int16 and return the SHA-256 of the bytes."""
+    digest = hashlib.sha256()
+    volts.seek(0)
+    with open(part, "wb") as file:
+        while block := volts.read(_BLOCK * n_channels * 8):
+            signal = np.frombuffer(block, dtype=np.float64).reshape(-1, n_channels)
+            counts = to_counts(signal[:, kept], scale).tobytes()
+            digest.update(counts)
+            file.write(counts)
+    return digest.hexdigest()
+
+
+def _annotations(raw: mne.io.BaseRaw) -> tuple[tuple[float, float, str], ...]:
+    """Return onset in seconds from the first sample, duration and description, in order."""
+    notes = raw.annotations
+    found: list[tuple[float, float, str]] = [
+        # onsets count from the start of the acquisition, where a cropped recording does not begin
+        (float(onset) - raw.first_time, float(duration), str(description))
+        for onset, duration, description in zip(
+            notes.onset, notes.duration, notes.description, strict=True
+        )
+    ]
+    end = raw.n_times / raw.info["sfreq"]
+    return tuple(sorted(a for a in found if a[0] < end and a[0] + a[1] >= 0))

@@ -1,0 +1,368 @@
+"""How a run is trained: typed settings, and the published recipes as a table.
+
+Nothing here imports torch or a command-line library; :mod:`mne_neurolm.pretrain` turns the fields
+into flags, and a YAML file has the same names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+STAGES = ("tokenizer", "autoregressive", "instruct")
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class TrainingConfig:
+    """Optimiser, schedule and batches of a stage. Stages have defaults of their own.
+
+    Attributes
+    ----------
+    max_epochs : int
+        Passes over the data.
+    max_steps : int | None
+        Number of optimiser steps, in place of ``max_epochs``; schedules span it. Default None.
+    batch_size : int
+        EEG windows per step, all processes together.
+    micro_batch_size : int | None
+        Most windows that one process puts through the network at a time; a larger share of the
+        batch is accumulated. None (default): no accumulation.
+    lr : float
+        Peak learning rate.
+    min_lr : float
+        Final learning rate.
+    warmup : float
+        Share of all steps spent on linear warm-up.
+    weight_decay : float
+        Weight decay of matrices and embeddings.
+    betas : tuple of float
+        AdamW's averages.
+    grad_clip : float
+        Largest norm of the gradient. 0 does not clip.
+    text_batch_size, text_length : int
+        Rows of text per step, all processes together, and tokens per row.
+    alignment : float
+        Stage 1: strength of the alignment with text at the end of training. 1 is the paper's.
+    seed : int
+        Seed of everything random.
+    progress : bool
+        Show a progress bar with the time left.
+    """
+
+    max_epochs: int
+    max_steps: int | None = None
+    batch_size: int = 64
+    micro_batch_size: int | None = None
+    lr: float = 5e-4
+    min_lr: float = 5e-5
+    warmup: float = 0.1
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    grad_clip: float = 1.0
+    text_batch_size: int = 4
+    text_length: int = 256
+    alignment: float = 1.0
+    seed: int = 0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "max_steps", "batch_size", "micro_batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
+        if not 0 < self.min_lr <= self.lr:
+            raise ValueError(
+                f"Learning rates must satisfy 0 < min_lr <= lr; got {self.min_lr} and {self.lr}."
+            )
+        if not 0 <= self.warmup < 1:
+            raise ValueError(
+                f"warmup is a share of all steps, 0 or more and below 1; got {self.warmup}."
+            )
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class DataConfig:
+    """How recordings of a store become windows.
+
+    Attributes
+    ----------
+    max_tokens : int
+        Patches per window: with C channels a window lasts ``max_tokens // C`` seconds, at most the
+        64 that the time embedding knows. Default 1024 (paper, section 2.3).
+    min_seconds : int
+        Shortest window. A recording shorter than a full window is one shorter window. Default 2,
+        the least that autoregression can learn from.
+    val_fraction : float
+        Share of subjects held out for validation, when the store does not say which recordings are
+        for validation. Default 0.05.
+    max_val_windows : int
+        Most windows that validation looks at. Default 2048.
+    text_val_fraction : float
+        Share of the text, its end, held out for validation. Default 0.02.
+    num_workers : int
+        Processes that read windows. Default 2; 0 reads in the training process.
+    """
+
+    max_tokens: int = 1024
+    min_seconds: int = 2
+    val_fraction: float = 0.05
+    max_val_windows: int = 2048
+    text_val_fraction: float = 0.02
+    num_workers: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("val_fraction", "text_val_fraction"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be 0 or more and below 1; got {getattr(self, name)}."
+                )
+        if not 1 <= self.min_seconds <= 64:
+            raise ValueError(f"min_seconds must be 1 to 64; got {self.min_seconds}.")
+        if self.max_tokens < 1 or self.num_workers < 0 or self.max_val_windows < 1:
+            raise ValueError(
+                "max_tokens and max_val_windows must be at least 1 and num_workers 0 or more; got "
+                f"{self.max_tokens}, {self.max_val_windows} and {self.num_workers}."
+            )
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ModelConfig:
+    """What differs from the preset's network. None keeps the preset's value.
+
+    Attributes
+    ----------
+    language_model : str | None
+        What the language model starts from when there is no ``--init``: a folder or hub id of a
+        causal language model of transformers (the paper: ``gpt2``, ``gpt2-medium``, ``gpt2-xl``),
+        ``"tiny"`` for the bundled model's, or None for random weights. Nothing is downloaded unless
+        a hub id is named here.
+    codebook_size, codebook_decay, commitment_weight, dead_code_threshold, frequency_target
+        See :class:`~mne_neurolm.NeuroLMConfig`.
+    """
+
+    language_model: str | None = None
+    codebook_size: int | None = None
+    codebook_decay: float | None = None
+    commitment_weight: float | None = None
+    dead_code_threshold: float | None = None
+    frequency_target: Literal["magnitude", "log_magnitude"] | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the arguments of :class:`~mne_neurolm.NeuroLMConfig` that are set."""
+        names = (
+            "codebook_size",
+            "codebook_decay",
+            "commitment_weight",
+            "dead_code_threshold",
+            "frequency_target",
+        )
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class CheckpointConfig:
+    """When the state of a run is saved. May change when a run resumes.
+
+    Attributes
+    ----------
+    every_minutes : float | None
+        Minutes between checkpoints. Default 15. None: not by time.
+    every_steps : int | None
+        Steps between checkpoints. Default None: not by steps.
+    keep_last : int
+        Checkpoints to keep, beside the best. Default 2.
+    asynchronous : bool
+        Write while training goes on. Default True.
+    publish : "last" | "best"
+        Which weights become the final model: the last, or those of the epoch with the lowest
+        validation loss. Default ``"last"``.
+    """
+
+    every_minutes: float | None = 15.0
+    every_steps: int | None = None
+    keep_last: int = 2
+    asynchronous: bool = True
+    publish: Literal["last", "best"] = "last"
+
+    def __post_init__(self) -> None:
+        for name in ("every_minutes", "every_steps", "keep_last"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be positive; got {value}.")
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RuntimeConfig:
+    """Where and how the computation runs. May change when a run resumes.
+
+    Attributes
+    ----------
+    device : "auto" | "cpu" | "cuda"
+        Default ``"auto"``: a GPU if there is one.
+    precision : "auto" | "float32" | "bfloat16"
+        Precision of matrix products. Default ``"auto"``: bfloat16 on GPUs that have it, float32
+        elsewhere. Weights, moments, losses and the codebook are float32 always.
+    strategy : "ddp" | "fsdp"
+        Several processes: replicate the model (default), or shard weights, gradients and moments
+        (FSDP2), which XL needs.
+    compile : bool
+        Compile the transformer blocks with ``torch.compile``. Default False.
+    activation_checkpointing : bool
+        Compute activations again in the backward pass in place of keeping them. Default False.
+    trackers : tuple of str
+        ``"tensorboard"`` (default) and ``"wandb"``, whose key is read from the environment
+        variable WANDB_API_KEY. ``metrics.jsonl`` is written always.
+    log_every : int
+        Steps between lines of ``metrics.jsonl``. Default 1.
+    max_skipped : int
+        Stop after this many steps in a row whose loss or gradient is not finite. Default 5.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    compile: bool = False
+    activation_checkpointing: bool = False
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+    log_every: int = 1
+    max_skipped: int = 5
+
+    def __post_init__(self) -> None:
+        if self.log_every < 1 or self.max_skipped < 1:
+            raise ValueError(
+                "log_every and max_skipped must be at least 1; got "
+                f"{self.log_every} and {self.max_skipped}."
+            )
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RunConfig:
+    """Everything about a run of :mod:`mne_neurolm.pretrain` beside its paths.
+
+    Attributes
+    ----------
+    training : TrainingConfig
+        Optimiser, schedule and batches.
+    data : DataConfig
+        Windows.
+    model : ModelConfig
+        Changes to the preset's network.
+    checkpoint : CheckpointConfig
+        When state is saved.
+    runtime : RuntimeConfig
+        Device, precision, parallelism, logging.
+    """
+
+    training: TrainingConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+# Tables 7 to 9 of the paper, as the released scripts have them for NeuroLM-B. Batch sizes are per
+# GPU there and per step here: those scripts run on 8 GPUs.
+TOKENIZER_DEFAULTS = TrainingConfig(
+    max_epochs=50,
+    batch_size=512,
+    lr=5e-5,
+    min_lr=1e-5,
+    warmup=0.1,
+    weight_decay=1e-4,
+    betas=(0.9, 0.999),
+    grad_clip=0.0,
+    text_batch_size=128,
+    text_length=1024,
+)
+AUTOREGRESSIVE_DEFAULTS = TrainingConfig(
+    max_epochs=20,
+    batch_size=480,
+    lr=6e-4,
+    min_lr=6e-5,
+    warmup=0.1,
+    text_batch_size=32,
+    text_length=1024,
+)
+INSTRUCTION_DEFAULTS = TrainingConfig(
+    max_epochs=5,
+    batch_size=512,
+    lr=5e-4,
+    min_lr=5e-5,
+    warmup=0.1,
+    text_batch_size=128,
+    text_length=1024,
+)
+
+# The tiny model is 45 times smaller than NeuroLM-B and sees hours, not years: higher rates, small
+# batches, short windows, and a codebook that moves faster than its encoder settles (with the
+# paper's targets, commitment and decay most codes die on so little EEG).
+_TINY_DATA = DataConfig(max_tokens=256)
+_TINY = {
+    "tokenizer": RunConfig(
+        training=TrainingConfig(
+            max_epochs=8,
+            batch_size=16,
+            lr=1e-3,
+            min_lr=1e-4,
+            weight_decay=1e-4,
+            betas=(0.9, 0.99),
+            text_batch_size=4,
+            text_length=129,
+            alignment=0.1,
+        ),
+        data=_TINY_DATA,
+        model=ModelConfig(
+            language_model="tiny",
+            frequency_target="log_magnitude",
+            commitment_weight=0.1,
+            codebook_decay=0.9,
+            dead_code_threshold=0.5,
+        ),
+    ),
+    "autoregressive": RunConfig(
+        training=TrainingConfig(
+            max_epochs=4, batch_size=16, lr=1e-3, min_lr=1e-4, text_batch_size=4, text_length=129
+        ),
+        data=_TINY_DATA,
+        model=ModelConfig(language_model="tiny"),
+    ),
+    "instruct": RunConfig(
+        training=TrainingConfig(
+            max_epochs=4, batch_size=16, lr=5e-4, min_lr=5e-5, text_batch_size=4, text_length=129
+        ),
+        data=_TINY_DATA,
+        model=ModelConfig(language_model="tiny"),
+    ),
+}
+_PUBLISHED = {
+    "tokenizer": RunConfig(training=TOKENIZER_DEFAULTS),
+    "autoregressive": RunConfig(training=AUTOREGRESSIVE_DEFAULTS),
+    "instruct": RunConfig(training=INSTRUCTION_DEFAULTS),
+}
+
+
+def recipe(stage: str, preset: str) -> RunConfig:
+    """Return the settings of a stage for a size of the model.
+
+    Parameters
+    ----------
+    stage : "tokenizer" | "autoregressive" | "instruct"
+        The stage.
+    preset : "tiny" | "b" | "l" | "xl"
+        The size. The three published ones share the recipe of the released scripts.
+
+    Returns
+    -------
+    config : RunConfig
+        The settings.
+
+    Raises
+    ------
+    ValueError
+        If there is no such stage or size.
+    """
+    if stage not in STAGES:
+        raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    if preset not in ("tiny", "b", "l", "xl"):
+        raise ValueError(f"Unknown preset {preset!r}; choose one of tiny, b, l, xl.")
+    return (_TINY if preset == "tiny" else _PUBLISHED)[stage]

@@ -1,0 +1,257 @@
+"""Questions to ask about the recordings of a store: which windows, and what the answers are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from mne.utils import logger, warn
+
+from ..datasets import eegmat
+from ..patches import MAX_SECONDS, MAX_TOKENS, PATCH_SIZE
+from ..tasks import Task, get_task
+from .plan import Bucket, Windows, make_windows, split_recordings
+
+_HAIR = 1e-3  # s; onsets and durations are often rounded to milliseconds
+_FIELDS = {"name", "question", "answers", "options", "files", "duration", "hop", "point_duration"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRule:
+    """Where the windows of a task and their labels come from.
+
+    Attributes
+    ----------
+    task : Task
+        Question and answers.
+    duration : float
+        Length of a window in seconds; what exceeds whole seconds is not used.
+    hop : float
+        Seconds from the start of a window to that of the next.
+    files : str
+        Regular expression; only recordings in whose names it is found take part.
+    by_file : dict of str | None
+        Label by the text of the group ``label`` of ``files``: the whole recording is one class.
+        None (default): the descriptions of annotations are the labels.
+    last_seconds : float | None
+        Only the end of a recording counts. None (default): all of it.
+    point_duration : float
+        Annotations shorter than a window that last at most this many seconds mark the start of one
+        window. Default 1.0.
+    splits : dict of range | None
+        Numbers of subjects by split, matched by the group ``subject`` of ``files``. None (default):
+        subjects are held out as for the other stages.
+    """
+
+    task: Task
+    duration: float
+    hop: float
+    files: str = ""
+    by_file: dict[str, Any] | None = None
+    last_seconds: float | None = None
+    point_duration: float = 1.0
+    splits: dict[str, range] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.duration <= MAX_SECONDS or not 0 < self.hop:
+            raise ValueError(
+                f"Task {self.task.name!r}: windows must last 1 to {MAX_SECONDS} s and start a "
+                f"positive time after each other; got duration={self.duration}, hop={self.hop}."
+            )
+
+
+# Tasks whose labels are known from the names of files. Protocols: see the module of each data set.
+_RULES = {
+    "workload": LabelRule(
+        task=get_task("workload"),
+        duration=eegmat.DURATION,
+        hop=eegmat.HOP,
+        files=r"Subject(?P<subject>\d{2})_(?P<label>[12])\.edf$",
+        by_file={str(run): ("No", "Yes")[label] for run, (_, label) in eegmat.RUNS.items()},
+        last_seconds=eegmat.SECONDS,
+        splits=eegmat.SPLITS,
+    )
+}
+
+
+def read_rules(names: Sequence[str]) -> list[LabelRule]:
+    """Return the rules of tasks given on the command line.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of tasks, or YAML files with one task or a list of tasks. A task there has ``name``,
+        ``question``, ``answers`` (annotation description to answer) and ``duration`` in seconds,
+        and perhaps ``hop``, ``options``, ``files`` and ``point_duration``.
+
+    Returns
+    -------
+    rules : list of LabelRule
+        In the order of the names.
+
+    Raises
+    ------
+    ValueError
+        If there is no name, no such task or file, or a file does not describe tasks.
+    """
+    rules = []
+    for name in (part for item in names for part in item.split(",") if part):
+        if name in _RULES:
+            rules.append(_RULES[name])
+        elif Path(name).suffix.lower() in (".yaml", ".yml"):
+            rules += _read_file(Path(name).expanduser())
+        else:
+            raise ValueError(
+                f"Unknown task {name!r}. Known by name: {', '.join(_RULES)}. For others give a "
+                "YAML file with name, question, answers (annotation description: answer) and "
+                "duration."
+            )
+    if not rules:
+        raise ValueError(f"Which tasks? Give names ({', '.join(_RULES)}) or YAML files.")
+    return rules
+
+
+def _read_file(path: Path) -> list[LabelRule]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"Tasks can't be read from {path}: {error}") from error
+    entries = content if isinstance(content, list) else [content]
+    rules = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not {"name", "question", "answers", "duration"} <= set(
+            entry
+        ):
+            raise ValueError(
+                f"{path}: a task needs name, question, answers and duration; got {entry!r}."
+            )
+        unknown = set(entry) - _FIELDS
+        if unknown:
+            raise ValueError(
+                f"{path}: unknown {sorted(unknown)}; a task may have {sorted(_FIELDS)}."
+            )
+        answers = {str(key): str(text) for key, text in dict(entry["answers"]).items()}
+        task = Task(
+            str(entry["name"]), entry["question"], answers, options=bool(entry.get("options"))
+        )
+        rules.append(
+            LabelRule(
+                task=task,
+                duration=float(entry["duration"]),
+                hop=float(entry.get("hop", entry["duration"])),
+                files=str(entry.get("files", "")),
+                point_duration=float(entry.get("point_duration", 1.0)),
+            )
+        )
+    return rules
+
+
+def label_windows(
+    recordings: Sequence, rules: Sequence[LabelRule], val_fraction: float
+) -> tuple[Windows, Windows]:
+    """Cut windows with labels.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        All recordings of a store.
+    rules : sequence of LabelRule
+        One per task.
+    val_fraction : float
+        See :func:`~mne_neurolm.training.plan.split_recordings`.
+
+    Returns
+    -------
+    train, val : Windows
+        ``task`` of their buckets counts the rules. No subject is in both.
+
+    Raises
+    ------
+    ValueError
+        If a task has no windows to train on.
+    """
+    rows: dict[str, list] = {"train": [], "val": []}
+    for number, rule in enumerate(rules):
+        there = [i for i, r in enumerate(recordings) if re.search(rule.files, r.name)]
+        cut = {i: _cut(recordings[i], rule) for i in there}
+        there = [i for i in there if cut[i]]
+        for split, indices in _split(recordings, there, rule, val_fraction).items():
+            for i in indices:
+                channels = tuple(sorted(recordings[i].channels))
+                bucket = Bucket(channels, int(rule.duration), number)
+                rows[split] += [(bucket, i, start, 0, label) for start, label in cut[i]]
+        count = sum(row[0].task == number for row in rows["train"])
+        if not count:
+            raise ValueError(
+                f"Task {rule.task.name!r}: no window to train on. {len(there)} of "
+                f"{len(recordings)} recordings have windows of {rule.duration:g} s with the labels "
+                f"{list(rule.task.labels)}; names must match {rule.files!r}. Annotations in the "
+                f"store: {_descriptions(recordings)}."
+            )
+        logger.info(f"Task {rule.task.name!r}: {count} windows to train on.")
+    return make_windows(rows["train"]), make_windows(rows["val"])
+
+
+def _split(
+    recordings: Sequence, there: list[int], rule: LabelRule, val_fraction: float
+) -> dict[str, list[int]]:
+    if rule.splits is None:
+        train, val = split_recordings([recordings[i] for i in there], val_fraction)
+        return {"train": [there[i] for i in train], "val": [there[i] for i in val]}
+    parts: dict[str, list[int]] = {"train": [], "val": []}
+    for i in there:
+        match = re.search(rule.files, recordings[i].name)
+        subject = int(match["subject"]) if match else -1
+        for split, name in (("train", "train"), ("validation", "val")):
+            if subject in rule.splits[split]:
+                parts[name].append(i)
+    return parts
+
+
+def _cut(recording: Any, rule: LabelRule) -> list[tuple[int, int]]:
+    """Return (first sample, index of the answer) of the windows of a recording."""
+    n_times = int(rule.duration) * PATCH_SIZE
+    n_tokens = int(rule.duration) * len(recording.channels)
+    if n_tokens > MAX_TOKENS:
+        warn(
+            f"{recording.name}: windows of {rule.duration:g} s with {len(recording.channels)} "
+            f"channels are {n_tokens} patches, more than {MAX_TOKENS}; it takes no part in task "
+            f"{rule.task.name!r}."
+        )
+        return []
+    sfreq = recording.sfreq
+    if rule.by_file is not None:
+        match = re.search(rule.files, recording.name)
+        if match is None or match["label"] not in rule.by_file:
+            return []
+        first = 0
+        if rule.last_seconds is not None:
+            first = recording.n_times - int(rule.last_seconds * sfreq)
+        if first < 0:
+            return []
+        label = rule.task.labels.index(rule.by_file[match["label"]])
+        starts = range(first, recording.n_times - n_times + 1, int(rule.hop * sfreq))
+        return [(start, label) for start in starts]
+    windows = []
+    for onset, length, description in recording.annotations:
+        if description not in rule.task.labels:
+            continue
+        label = rule.task.labels.index(description)
+        n_fit = int(np.floor((length - rule.duration) / rule.hop + _HAIR)) + 1
+        if length < rule.duration - _HAIR:
+            n_fit = int(length <= rule.point_duration)
+        for k in range(n_fit):
+            start = int(round((onset + k * rule.hop) * sfreq))
+            if 0 <= start <= recording.n_times - n_times:
+                windows.append((start, label))
+    return windows
+
+
+def _descriptions(recordings: Sequence) -> str:
+    found = sorted({a[2] for r in recordings for a in r.annotations})
+    return ", ".join(map(repr, found[:20])) or "none"
