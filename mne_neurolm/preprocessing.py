@@ -16,8 +16,8 @@ from scipy.fft import next_fast_len
 
 from mne_neurolm.channels import match_channels
 
-_LOWEST_LINE_FREQ = 50.0  # Hz; a recording limited below it has no line noise to remove
-_LEAST_PADDING = 100  # samples on each side in resampling, MNE's own
+LOWEST_LINE_FREQ = 50.0  # Hz; a recording limited below it has no line noise to remove
+_LEAST_PADDING = 1000  # samples on each side in resampling; what is beyond has little influence
 _LARGEST_STEP = 1000  # samples; the lengths of a common rate are multiples of less
 _SEARCHED = 10_000  # lengths among which the best is looked for when the rate is not a common one
 _NEGLIGIBLE = 1e-3  # samples
@@ -138,7 +138,7 @@ def filter_and_resample(
         h_freq = None
     if l_freq is not None or h_freq is not None:
         raw.filter(l_freq, h_freq, n_jobs=n_jobs)
-    if line_freq == "unknown" and raw.info["lowpass"] > _LOWEST_LINE_FREQ:
+    if line_freq == "unknown" and raw.info["lowpass"] > LOWEST_LINE_FREQ:
         warn(
             "The recording does not say its power line frequency, so there is no notch filter. "
             "Pass line_freq=50 (Europe, most of Asia and Africa) or line_freq=60 (Americas), "
@@ -179,24 +179,29 @@ def _padding(n_times: int, ratio: float) -> tuple[int, int]:
     """Return samples to pad on both sides, and samples to add at the end before that."""
     pad = common_length(_LEAST_PADDING, ratio)
     length = common_length(n_times + 2 * pad, ratio)
+    extension = length - n_times - 2 * pad
     step = _common_step(length, ratio)
     if step:
-        # a length that a fast Fourier transform likes, which is at most a few percent more
-        spare = next_fast_len(length // step, real=True) - length // step
-        pad += spare // 2 * step
-        length += spare * step
-    return pad, length - n_times - 2 * pad
+        # a length that a fast Fourier transform likes; what is added at the end stays as little
+        # as can be, so that a recording and its last part end alike
+        n_steps = length // step
+        while (next_fast_len(n_steps, real=True) - n_steps) % 2:
+            pad, n_steps = pad + step, n_steps + 2
+        pad += (next_fast_len(n_steps, real=True) - n_steps) // 2 * step
+    return pad, extension
 
 
-def common_length(least: int, ratio: float) -> int:
+def common_length(bound: int, ratio: float, *, below: bool = False) -> int:
     """Return a number of samples that is whole at two rates, or very nearly so.
 
     Parameters
     ----------
-    least : int
-        Smallest number to return, at the first rate.
+    bound : int
+        Smallest number to return, at the first rate; with ``below`` the largest.
     ratio : float
         Second rate over the first.
+    below : bool
+        Which side of the bound to look at. Default False.
 
     Returns
     -------
@@ -204,10 +209,11 @@ def common_length(least: int, ratio: float) -> int:
         The next multiple of the ratio's denominator if that is small; else, of the next 10,000
         numbers, the one whose product with the ratio is nearest to an integer.
     """
-    step = _common_step(least, ratio)
+    step = _common_step(bound, ratio)
     if step:
-        return -(-least // step) * step
-    lengths = np.arange(least, least + _SEARCHED)
+        return bound // step * step if below else -(-bound // step) * step
+    first = max(bound - _SEARCHED + 1, 0) if below else bound
+    lengths = np.arange(first, bound + 1 if below else bound + _SEARCHED)
     return int(lengths[np.abs(lengths * ratio - np.rint(lengths * ratio)).argmin()])
 
 

@@ -104,9 +104,7 @@ def parts_of(file: Path) -> list[Path]:
     else:
         endings = _COMPANIONS.get(suffix, ())
         siblings = file.parent.glob(glob.escape(stem) + ".*") if endings else ()
-        others = {
-            sibling for sibling in siblings if sibling.name[len(stem) :].lower() in endings
-        }
+        others = {sibling for sibling in siblings if sibling.name[len(stem) :].lower() in endings}
     return [file, *sorted(other for other in others - {file} if other.is_file())]
 
 

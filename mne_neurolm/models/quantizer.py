@@ -145,13 +145,12 @@ class Codebook(nn.Module):
         if not n_rows:
             return
         generator = self._generator(_INITIALIZE, 0)
-        # With fewer rows than codes some codes start out equal; they separate as they move.
-        picks = (
-            torch.randperm(n_rows, generator=generator)[:size]
-            if n_rows >= size
-            else torch.randint(n_rows, (size,), generator=generator)
-        )
-        self.weight.copy_(pick_rows(unit, picks, counts))
+        picks = torch.randperm(n_rows, generator=generator)[:size]
+        # With fewer rows than codes the others start in random directions: equal codes would leave
+        # it to rounding which of them a row belongs to.
+        others = torch.randn(size - len(picks), self.weight.shape[1], generator=generator)
+        picked = pick_rows(unit, picks, counts).to(self.weight.dtype)
+        self.weight.copy_(torch.cat([picked, F.normalize(others, dim=-1).to(picked)]))
         for _ in range(_KMEANS_ITERATIONS):
             both = sum_over_ranks(self._count_and_sum(unit, self.assign(unit)))
             self.weight.copy_(self._directions(both))
@@ -241,7 +240,9 @@ class Codebook(nn.Module):
             return
         counts = gather_counts(len(unit), unit.device)
         generator = self._generator(_REVIVE, step)
-        picks = torch.randint(sum(counts), (len(dead),), generator=generator)
+        # No row twice: codes that are left over wait for the next step's rows.
+        picks = torch.randperm(sum(counts), generator=generator)[: len(dead)]
+        dead = dead[: len(picks)]
         self.weight[dead] = pick_rows(unit, picks, counts)
         # A fresh code must survive long enough to be used.
         self.cluster_size[dead] = 2 * self.dead_code_threshold

@@ -234,8 +234,8 @@ def load_rows(read: Callable[[str], bytes]) -> tuple[dict[str, Row], int]:
         if "row" in change:
             row = Row.from_dict(change["row"])
             rows[row.recording.name] = row
-        elif "remove" in change:
-            rows.pop(change["remove"], None)
+        else:  # a file that is not in the store, or not any more
+            rows.pop(change["file"]["name"], None)
     return dict(sorted(rows.items())), sequence
 
 

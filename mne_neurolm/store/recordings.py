@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import mne
 import numpy as np
@@ -18,15 +17,18 @@ from numpy.typing import NDArray
 
 from ..channels import ChannelMatch, match_channels
 from ..datasets._files import parts_of
-from ..preprocessing import common_length, filter_and_resample
+from ..preprocessing import LOWEST_LINE_FREQ, common_length, filter_and_resample
 from ..quality import HIGHEST_SD, LOWEST_SD
-from .format import DTYPE, Recording, Row, scale_of, to_counts
+from .format import Recording, Row, scale_of, to_counts
 from .report import File, settings_to_text
 from .screening import RawScreen, UnusableError, check_broken, find_too_large
 from .writer import FULL_DISK, RECIPE
 
 _NOTCH_MARGIN = 7.0  # s; MNE's notch filters are 6.6 s long at any rate
-_RESAMPLING_MARGIN = 10.0  # s; interpolation decays with the distance, to 1e-4 of the signal by here
+_RESAMPLING_MARGIN = (
+    10.0  # s; interpolation decays with the distance, to 1e-4 of the signal by here
+)
+_MAX_NAMES_SHOWN = 20
 _BLOCK = 1 << 20  # samples per channel that are quantised at a time
 _NOT_RAW = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 
@@ -121,6 +123,7 @@ def prepare_file(job: Job, part: Path) -> Row | File:
         If there is no space left to write to.
     """
     sha256, status, reason = "", "failed", ""
+    notes: list[str] = []
     row = None
     with warnings.catch_warnings(record=True) as caught, use_log_level("warning"):
         warnings.simplefilter("always")
@@ -129,7 +132,7 @@ def prepare_file(job: Job, part: Path) -> Row | File:
             if sha256 in job.known:
                 status = "duplicate"
             else:
-                row = _prepare(job, part, sha256)
+                row = _prepare(job, part, sha256, notes)
         except UnusableError as error:
             status, reason = "skipped", str(error)
         except Exception as error:  # readers of foreign files raise anything, and one bad file of
@@ -138,15 +141,16 @@ def prepare_file(job: Job, part: Path) -> Row | File:
                 raise
             message = " ".join(str(error).split())
             reason = f"cannot be read: {type(error).__name__}: {message}"[:1000]
-    messages = Counter(" ".join(str(w.message).split()) for w in caught)
-    notes = " | ".join(messages)
+    # Deprecations inside other libraries are no news about a recording.
+    told = [w for w in caught if issubclass(w.category, (UserWarning, RuntimeWarning))]
+    notes += dict.fromkeys(" ".join(str(w.message).split()) for w in told)
     if row is not None:
-        return replace(row, notes=" | ".join(filter(None, (row.notes, notes))))
+        return replace(row, notes=" | ".join(notes))
     return File(
         name=job.name,
         status=status,
         reason=reason,
-        notes=notes,
+        notes=" | ".join(notes),
         source=str(job.path),
         source_bytes=job.source_bytes,
         source_mtime_ns=job.source_mtime_ns,
@@ -155,18 +159,21 @@ def prepare_file(job: Job, part: Path) -> Row | File:
     )
 
 
-def _prepare(job: Job, part: Path, sha256: str) -> Row:
-    raw, notes = _read(job.path)
+def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
+    raw = _read(job.path, notes)
     rate = float(raw.info["sfreq"])
-    n_eeg = len(mne.pick_types(raw.info, meg=False, eeg=True, exclude=[]))
-    try:
-        match = match_channels(raw.info, on_missing="warn")
-    except ValueError as error:
-        raise UnusableError(f"no usable channel: {error}") from error
     seconds = raw.n_times / rate
     if seconds < job.min_seconds:
         raise UnusableError(f"too short: {seconds:.3g} s, and the least is {job.min_seconds:g} s")
-    line = _line_freq(job, raw.info)
+    try:
+        match = match_channels(raw.info, on_missing="ignore")
+    except ValueError as error:
+        raise UnusableError(f"no usable channel: {error}") from error
+    eeg = mne.pick_types(raw.info, meg=False, eeg=True, exclude=[])
+    unused = [raw.ch_names[pick] for pick in eeg if raw.ch_names[pick] not in match.ch_names]
+    if unused:
+        notes.append(f"left out {_listed(unused)}: bad, unknown, repeated or no scalp EEG")
+    line = _line_freq(job, raw.info, notes)
     if rate / 2.0 < RECIPE["h_freq"]:
         notes.append(f"sampled at {rate:g} Hz, so there is nothing above {rate / 2:g} Hz")
     with tempfile.TemporaryFile(dir=part.parent) as volts:
@@ -178,10 +185,12 @@ def _prepare(job: Job, part: Path, sha256: str) -> Row:
         kept = [channel for channel in range(len(match.picks)) if channel not in broken]
         for kind in sorted(set(broken.values())):
             names = [match.ch_names[c] for c in sorted(broken) if broken[c] == kind]
-            notes.append(f"left out {len(names)} channel(s), {kind}: {', '.join(names)}")
+            notes.append(f"left out {_listed(names)}: {kind}")
         scale = scale_of(float(moments.peak[kept].max()))
         data_sha256 = _write_counts(volts, len(match.picks), kept, scale, part)
-    removed = line if isinstance(line, float) and line < min(rate / 2 - 1, RECIPE["h_freq"]) else None
+    removed = (
+        line if isinstance(line, float) and line < min(rate / 2 - 1, RECIPE["h_freq"]) else None
+    )
     recording = Recording(
         name=job.name,
         dataset=job.dataset,
@@ -195,7 +204,7 @@ def _prepare(job: Job, part: Path, sha256: str) -> Row:
         ch_names=tuple(match.ch_names[c] for c in kept),
         scale=scale,
         sha256=sha256,
-        line_freq=removed,
+        line_freq=line if removed else None,
         annotations=_annotations(raw),
     )
     return Row(
@@ -207,17 +216,16 @@ def _prepare(job: Job, part: Path, sha256: str) -> Row:
         settings=job.settings,
         source_sfreq=rate,
         sd=float(np.median(sd[kept])),
-        left_out=n_eeg - len(kept),
-        notes=" | ".join(notes),
+        left_out=len(eeg) - len(kept),
     )
 
 
-def _read(path: Path) -> tuple[mne.io.BaseRaw, list[str]]:
-    """Open a recording, and say what had to be guessed."""
+def _read(path: Path, notes: list[str]) -> mne.io.BaseRaw:
+    """Open a recording, and note what had to be found out."""
     if path.name.lower().endswith(_NOT_RAW):
         raise UnusableError("not continuous: a file of epochs; prepare the recording they are from")
     try:
-        return mne.io.read_raw(path, verbose="warning"), []
+        return mne.io.read_raw(path, verbose="warning")
     except Exception as error:
         message = str(error)
         if "number of trials" in message:  # EEGLAB
@@ -227,7 +235,7 @@ def _read(path: Path) -> tuple[mne.io.BaseRaw, list[str]]:
         if "No raw data" in message:  # FIF
             raise UnusableError("not continuous: a FIF file without a recording") from error
         if path.suffix.lower() == ".cnt" and _is_neuroscan(path):
-            return _read_neuroscan(path), ["bytes per sample are not in the header and were found"]
+            return _read_neuroscan(path, notes)
         raise
 
 
@@ -236,22 +244,32 @@ def _is_neuroscan(path: Path) -> bool:
         return file.read(7) == b"Version"
 
 
-def _read_neuroscan(path: Path) -> mne.io.BaseRaw:
+def _read_neuroscan(path: Path, notes: list[str]) -> mne.io.BaseRaw:
     """Read a Neuroscan file whose header does not say how many bytes a sample has."""
     # 16-bit data read as 32-bit are 65,536 times too large, so the wider type is tried first.
     for data_format in ("int32", "int16"):
         raw = mne.io.read_raw_cnt(path, data_format=data_format, verbose="warning")
         sd = 1e6 * np.median(raw.get_data(picks="eeg", stop=10_000).std(axis=1))
         if LOWEST_SD <= sd <= HIGHEST_SD:
+            notes.append(
+                f"the header does not say how many bits a sample has; read as {data_format}"
+            )
             return raw
     raise UnusableError("implausible unit: neither as 16-bit nor as 32-bit numbers are these EEG")
 
 
-def _line_freq(job: Job, info: mne.Info) -> float | str | None:
-    if job.line_freq != "auto":
-        return None if job.line_freq is None else float(job.line_freq)
+def _line_freq(job: Job, info: mne.Info, notes: list[str]) -> float | None:
+    if job.line_freq is None or isinstance(job.line_freq, float):
+        return job.line_freq
     found = info["line_freq"] or job.known_line_freq
-    return float(found) if found else "unknown"
+    if not found and info["lowpass"] > LOWEST_LINE_FREQ:
+        notes.append("no notch, because the line frequency is unknown; give it with --line-freq")
+    return float(found) if found else None
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MAX_NAMES_SHOWN
+    return ", ".join(names[:_MAX_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(slots=True)
@@ -265,7 +283,7 @@ class _Moments:
 def _write_volts(
     raw: mne.io.BaseRaw,
     match: ChannelMatch,
-    line: float | str | None,
+    line: float | None,
     segment_minutes: float,
     file: IO[bytes],
 ) -> tuple[RawScreen, _Moments, int]:
@@ -327,7 +345,7 @@ def _segments(
         yield _Segment(
             start,
             stop,
-            read_from=common_length(start - margin, ratio) if start > margin else 0,
+            read_from=common_length(max(start - margin, 0), ratio, below=True),
             read_to=min(stop + margin, n_times),
         )
 

@@ -122,8 +122,8 @@ def find_too_large(
     Returns
     -------
     broken : dict of int to str
-        With further channels that are "artefacts too large for int16": without them the step is at most 5 % of the
-        median standard deviation.
+        With those whose artefacts are too large: without them the step is at most 5 % of the median
+        standard deviation.
 
     Raises
     ------

@@ -86,7 +86,8 @@ def find_sources(
     Returns
     -------
     found : list of TextFile | HubCorpus
-        In the order of the sources, files of a folder by name, every file once.
+        Files in the order of the sources, those of a folder by name, every file once and none that
+        is hidden; then named corpora.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def find_sources(
         path = Path(source).expanduser()
         if path.is_dir():
             inside = [p for p in sorted(path.rglob("*")) if _kind(p) and p.is_file()]
-            inside = [p for p in inside if not p.name.startswith(".")]
+            inside = [p for p in inside if "/." not in f"/{p.relative_to(path).as_posix()}"]
             if not inside:
                 raise ValueError(f"{path} holds no text: no file ends in {endings()}.")
             top = path.resolve().name

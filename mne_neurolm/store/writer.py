@@ -51,6 +51,8 @@ RECIPE: dict[str, Any] = {
 }
 PARTS = "parts"  # samples on their way into a shard
 GIGABYTE = 10**9
+#: Errors that concern the disk, not a recording.
+FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 _LOCK = ".lock"
 _PARTIAL = ".partial"
@@ -72,7 +74,8 @@ class StoreWriter:
     shard_bytes : int
         Begin another shard when one would grow beyond this. Default 2e9.
     flush_seconds : float
-        Write the index anew when the last time was this long ago. Default 60.
+        Write the index anew when the last time was this long ago, or longer where that takes
+        long. Default 60.
     repair : bool
         Whether to drop recordings whose samples are missing or damaged, instead of refusing to
         add to such a store. All samples are read. Default False.
@@ -118,6 +121,7 @@ class StoreWriter:
         self._pending: list[dict[str, Any]] = []
         self._manifest: dict[str, Any] = {}
         self._flushed = 0.0
+        self._flush_after = flush_seconds
         self._journal: IO[bytes]
         self._shard: IO[bytes] | None = None
         self._shard_name = ""
@@ -274,6 +278,11 @@ class StoreWriter:
         self._pending.append({"row": row.to_dict()})
         return row
 
+    def relabel(self, row: Row) -> None:
+        """Replace what the index says about a recording whose samples stay where they are."""
+        self.rows[row.recording.name] = row
+        self._pending.append({"row": row.to_dict()})
+
     def set_aside(self, file: File) -> None:
         """Note that a file is not in the store; a row of the same name goes."""
         self.rows.pop(file.name, None)
@@ -298,11 +307,12 @@ class StoreWriter:
             self._journal.truncate(length)
             raise
         self._pending = []
-        if time.monotonic() - self._flushed > self.flush_seconds:
+        if time.monotonic() - self._flushed > self._flush_after:
             self.flush()
 
     def flush(self) -> None:
         """Write report, index and manifest anew and empty the journal."""
+        started = time.monotonic()
         rows = dict(sorted(self.rows.items()))
         self._write(REPORT, report_to_bytes(self.report()))
         self._write(INDEX, index_to_bytes(rows.values(), self._sequence))
@@ -311,6 +321,8 @@ class StoreWriter:
         self._write(MANIFEST, (json.dumps(self._manifest, indent=1) + "\n").encode())
         self._journal.truncate(0)
         self._flushed = time.monotonic()
+        # of a large store this takes seconds, which must stay a small share of the time
+        self._flush_after = max(self.flush_seconds, 20.0 * (self._flushed - started))
 
     def report(self) -> list[File]:
         """Return a line for every file that was seen, sorted by name."""

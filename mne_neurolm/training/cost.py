@@ -75,9 +75,9 @@ def step_flops(
     Raises
     ------
     ValueError
-        If there is no such stage.
+        If there is no such stage, or it needs a language model that is not there.
     """
-    _check_stage(stage)
+    _check_stage(config, stage)
     net = network_sizes(config)
     n = n_channels * n_seconds
     encoding = net.encoder.flops(n_windows, n)
@@ -274,22 +274,22 @@ def training_memory(
     Raises
     ------
     ValueError
-        If there is no such stage, strategy or precision.
+        If there is no such stage, strategy or precision, or no language model to train.
 
     Notes
     -----
     A block keeps, per token, its two inputs to layer norms in float32 (8 D bytes) and 14 D values
     in the precision of products: two normalised inputs, queries, keys, values and what attention
-    returns, and twice 4 D inside the MLP. Flash attention keeps no n x n matrix.
+    returns, and twice 4 D inside the MLP. Fused attention keeps no n x n matrix.
     """
-    _check_stage(stage)
+    _check_stage(config, stage)
     if strategy not in ("ddp", "fsdp") or precision not in ("float32", "bfloat16"):
         raise ValueError(
             "strategy must be 'ddp' or 'fsdp' and precision 'float32' or 'bfloat16'; got "
             f"{strategy!r} and {precision!r}."
         )
     net = network_sizes(config)
-    size = 2 if precision == "bfloat16" else 4
+    size, cast = (2, 2) if precision == "bfloat16" else (4, 0)
     if stage == "tokenizer":
         trained, matrices = net.n_vq, net.n_matrices_vq
     else:
@@ -298,11 +298,11 @@ def training_memory(
         shards = n_processes
         outside, block = net.n_outside_blocks, net.n_largest_block
         # What lies outside blocks stays gathered; of blocks, one computes and one is on its way.
-        copies = 8.0 * outside + 2 * block * (size + 4)
+        copies = 4.0 * outside + (4 + cast) * min(outside, trained) + 2 * block * (size + 4)
     else:
         shards = 1
         copies = 4.0 * trained if n_processes > 1 else 0.0  # DDP's buckets
-        copies += size * matrices if precision == "bfloat16" else 0
+        copies += cast * matrices
     if stage == "tokenizer":
         n = n_windows * n_channels * n_seconds
         activations = _tokenizer_activations(config, n, size, activation_checkpointing)
@@ -329,7 +329,8 @@ def training_memory(
             activations += size * n_masks * read**2 if rows else 0
             activations += rows * predicted * (size * language.hidden_size + 4 * vocabulary)
             longest = max(longest, rows * predicted)
-        transient = (4 + size) * longest * vocabulary + 4.0 * longest * vocabulary
+        # The gradients of the log-softmax and of the logits, which are cast to bfloat16.
+        transient = (8 + cast) * longest * vocabulary
     return Memory(
         weights=4.0 * net.n_total / shards,
         gradients=4.0 * trained / shards,
@@ -368,6 +369,11 @@ def _transformer_activations(
     return n * (per_token + 4 * width)  # input of the final norm
 
 
-def _check_stage(stage: str) -> None:
+def _check_stage(config: NeuroLMConfig, stage: str) -> None:
     if stage not in STAGES:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    if stage != "tokenizer" and config.text_config is None:
+        raise ValueError(
+            f"Stage {stage!r} trains a language model, which the configuration lacks; set its "
+            "text_config, or take a preset."
+        )

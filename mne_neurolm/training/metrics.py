@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..utils.history import load_metrics
+
 #: Fields that tell how fast a step was. They differ between two runs of the same numbers.
 TIMING = ("windows_per_s", "tokens_per_s", "mfu", "seconds")
 _PERPLEXITIES = ("eeg", "text", "val_eeg", "val_text")  # cross-entropies in nats
@@ -28,7 +30,9 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, after_step: int = 0) -> None:
-        kept = [e for e in read_metrics(path) if e["step"] <= after_step] if path.exists() else []
+        # Before the first checkpoint nothing is kept, and there may be nothing to read.
+        before = load_metrics(path) if after_step else []
+        kept = [entry for entry in before if entry["step"] <= after_step]
         aside = path.with_name(path.name + ".unfinished")
         with aside.open("w") as file:
             file.writelines(_line(entry) for entry in kept)
@@ -45,20 +49,6 @@ class MetricsLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a ``metrics.jsonl``; one that a kill tore is left out."""
-    entries = []
-    with path.open() as file:
-        for line in file:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and "step" in entry:
-                entries.append(entry)
-    return entries
 
 
 def with_perplexities(losses: dict[str, float]) -> dict[str, float]:

@@ -15,12 +15,12 @@ from ..models.config import NeuroLMConfig
 from ..models.hub import load_model
 from ..models.neurolm import NeuroLM
 from ..store import Store, TextCorpus
+from ..utils.history import load_metrics
 from ..utils.optional import import_optional
 from .config import RuntimeConfig
 from .data import StoreSource
 from .labels import LabelRule, label_windows, read_rules
 from .language_model import build_model, with_tokenizer_of
-from .metrics import read_metrics
 from .parallel import Parallel
 from .plan import Plan, Windows, cut_windows, split_recordings
 from .publish import publish_model, write_report
@@ -90,6 +90,7 @@ def pretrain(arguments: Arguments) -> int:
                 f"model is in {run.model}, its report: {write_report(run.path)}"
             )
     finally:
+        run.unlock()
         if distributed.is_initialized():
             distributed.destroy_process_group()
     return 0
@@ -332,7 +333,7 @@ def _make_trainer(
         status = run.read_status()
         metrics: dict[str, Any] = {}
         if parallel.is_main:
-            for entry in read_metrics(run.metrics):
+            for entry in load_metrics(run.path):
                 metrics |= entry if entry["step"] <= status["published_step"] else {}
         card = {
             "stage": arguments.stage,

@@ -12,7 +12,6 @@ import yaml
 
 from .._version import __version__
 from ..models.neurolm import NeuroLM
-from ..utils.optional import import_optional
 from .parallel import Parallel
 from .stages import Stage
 
@@ -129,11 +128,10 @@ def _number(value: Any) -> str:
 
 
 def write_report(folder: Path) -> str:
-    """Draw the curves of a run, and return where, or what to install for it."""
-    try:
-        import_optional("matplotlib", extra="viz", purpose="The report of a run")
-    except ImportError as error:
-        return str(error)
+    """Write the report of a run, and return where it is or why there is none."""
     from ..runs import write_run_report
 
-    return str(write_run_report(folder))
+    try:
+        return str(write_run_report(folder))
+    except OSError as error:  # the run is complete all the same
+        return f"could not be written ({error})"

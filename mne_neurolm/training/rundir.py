@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 _PACKAGES = ("mne-neurolm", "torch", "transformers", "accelerate", "mne", "numpy")
+_PATIENCE = 15.0  # seconds to wait for a lock
 
 
 class RunDirectory:
@@ -132,15 +134,27 @@ class RunDirectory:
         except ImportError:  # Windows
             return
         self._lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(
-                f"Another process is training in {self.path}; wait for it, or choose another "
-                "--output."
-            ) from error
-        except OSError:
-            pass  # some network file systems have no locks
+        # Loading processes of a run that was killed hold its lock until they notice.
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise OSError(
+                        f"Another process is training in {self.path}; wait for it, or choose "
+                        "another --output."
+                    ) from error
+                time.sleep(0.2)
+            except OSError:
+                return  # some network file systems have no locks
+
+    def unlock(self) -> None:
+        """Let other processes write to the run."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..models.neurolm import NeuroLM
 from ..models.vq import N_FREQUENCIES, log_magnitudes
@@ -160,11 +161,26 @@ class TokenizerStage(Stage):
         return [self.model.vq]
 
     def start(self, source: Source, seed: int) -> None:
-        """Standardise logarithmic spectra over the data, and seed the codebook."""
+        """Standardise logarithmic spectra over the data, and initialise the codebook."""
         vq = self.model.vq
         vq.codebook.seed = seed
-        if vq.frequency_target != "log_magnitude":
-            return
+        if vq.frequency_target == "log_magnitude":
+            self._standardize(source, seed)
+        if not vq.codebook.initialized:
+            # By the whole first step, which may be more than the first batch of this process.
+            with torch.no_grad():
+                vq.codebook.initialize(torch.cat([self._code_inputs(b) for b in source[0]]))
+
+    def _code_inputs(self, batch: EEGBatch) -> Tensor:
+        """Return what the codebook would quantise (n, codebook_dim), none of what has no share."""
+        vq = self.model.vq
+        batch = batch.to(self.model.device)
+        hidden = vq.encode(batch.patches, batch.channels, batch.times)
+        rows = functional.normalize(vq._project(hidden).float(), dim=-1).flatten(0, -2)
+        return rows if batch.share > 0 else rows[:0]
+
+    def _standardize(self, source: Source, seed: int) -> None:
+        vq = self.model.vq
         count, total, squares = 0, np.zeros(N_FREQUENCIES), np.zeros(N_FREQUENCIES)
         # All processes look at the same windows, whichever they train on.
         n_windows = len(source.windows)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from ..models.neurolm import NeuroLM
 from .config import RuntimeConfig, TrainingConfig
 from .data import EEGBatch, Source, text_rows
 from .metrics import epoch_means, with_perplexities
@@ -111,10 +112,11 @@ class Trainer:
     def _fit(self) -> list[dict[str, float]]:
         stage, runtime = self.stage, self.runtime
         done = self.recorder.completed_steps()
+        stage.to(self.parallel.device)
         if done == 0:
             stage.start(self.source, self.config.seed)
         if runtime.activation_checkpointing:
-            stage.model.gradient_checkpointing_enable({"use_reentrant": False})
+            _keep_no_activations(stage.model)
         self._wrapped = self.parallel.wrap(stage, bfloat16=stage.precision == "bfloat16")
         if runtime.compile:
             for block in transformer_blocks(stage):
@@ -318,6 +320,12 @@ class Trainer:
         names = list(sums)
         values = self._add_up([sums[name] for name in names])
         return {f"val_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _keep_no_activations(model: NeuroLM) -> None:
+    # transformers 5.23 has renamed it.
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def _leave_signals_to_parent(worker: int) -> None:

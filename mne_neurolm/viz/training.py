@@ -75,8 +75,9 @@ _PANELS = (
     _Panel("Codebook perplexity", (_Curve("codebook_perplexity", "codes", PURPLE),)),
     _Panel("Codes used (share)", (_Curve("codebook_used", "codes", PURPLE),)),
 )
-# How training steps, their moving mean and validation are drawn.
+# How training steps are drawn, with and without a moving mean, that mean, and validation.
 _THIN: dict[str, Any] = {"lw": 0.6, "alpha": 0.35}
+_PLAIN: dict[str, Any] = {"lw": 1.2}
 _THICK: dict[str, Any] = {"lw": 1.6}
 _POINTS: dict[str, Any] = {"ls": "--", "lw": 1.0, "marker": "o", "ms": 4.5, "mec": "white"}
 _MOST_COLUMNS = 3
@@ -160,8 +161,9 @@ def plot_training(
             column[0].set_title(name, fontsize="medium", fontweight="bold", pad=24)
     if axes is None:
         logged = {term for history in histories for entry in history for term in entry}
-        keys = [_key("logged steps", color="0.3", **_THIN)]
-        if any(_width(history, smooth) > 1 for history in histories):
+        smoothed = any(_width(history, smooth) > 1 for history in histories)
+        keys = [_key("logged steps", color="0.3", **(_THIN if smoothed else _PLAIN))]
+        if smoothed:
             keys.append(_key("moving mean", color="0.3", **_THICK))
         if any(term.startswith("val_") for term in logged):
             keys.append(_key("validation", color="0.3", **_POINTS))
@@ -248,7 +250,8 @@ def _draw(
         steps, values = _values(history, curve.term)
         width = _width(history, smooth)
         if width == 1:
-            ax.plot(steps, values, ".-", ms=5, color=curve.color, lw=1.2, label=curve.label)
+            alone = "." if np.isfinite(values).sum() == 1 else None  # a line of one point is none
+            ax.plot(steps, values, color=curve.color, label=curve.label, marker=alone, **_PLAIN)
         else:
             ax.plot(steps, values, color=curve.color, **_THIN)
             mean = _smoothed(values, width)
@@ -259,8 +262,8 @@ def _draw(
         ax.plot(steps[there], values[there], color=curve.color, zorder=3, **_POINTS)
         drawn.append(values[there])
     ax.set_ylabel(panel.label)
-    ax.margins(x=0.02)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    ax.margins(x=0.03)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
     if panel.scale == "log":
         _use_plain_log(ax, np.concatenate(drawn))
     elif np.nanmin(np.concatenate(drawn)) >= 0:

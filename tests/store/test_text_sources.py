@@ -151,7 +151,14 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes, message: str) 
 
 
 def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("b.txt", "a/c.jsonl.gz", "a/.hidden.txt", "notes.md", "t.parquet.gz"):
+    for name in (
+        "b.txt",
+        "a/c.jsonl.gz",
+        "a/.hidden.txt",
+        ".git/a.txt",
+        "notes.md",
+        "t.parquet.gz",
+    ):
         path = tmp_path / "corpus" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -203,8 +210,8 @@ def test_a_named_corpus_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_named_corpus_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(*args, **kwargs):
-        raise datasets.exceptions.DatasetNotFoundError("Dataset 'nmae' doesn't exist on the Hub.")
+        raise datasets.exceptions.DatasetNotFoundError("It doesn't exist on the Hub.")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(OSError, match=r"no file or folder 'nmae' here, and no dataset.*exist on"):
-        list(read_pieces(find_sources(["nmae"])[0]))
+    with pytest.raises(OSError, match="no file or folder 'no-such-corpus' here.*exist on the Hub"):
+        list(read_pieces(find_sources(["no-such-corpus"])[0]))

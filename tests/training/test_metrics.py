@@ -11,9 +11,9 @@ import pytest
 from mne_neurolm.training.metrics import (
     MetricsLog,
     epoch_means,
-    read_metrics,
     with_perplexities,
 )
+from mne_neurolm.utils.history import load_metrics
 
 
 def test_a_resumed_log_continues(tmp_path: Path) -> None:
@@ -24,11 +24,11 @@ def test_a_resumed_log_continues(tmp_path: Path) -> None:
     log.close()
     with path.open("a") as file:
         file.write('{"step": 6, "lo')  # a kill in the middle of a line
-    assert [e["step"] for e in read_metrics(path)] == [1, 2, 3, 4, 5]
+    assert [e["step"] for e in load_metrics(path)] == [1, 2, 3, 4, 5]
     log = MetricsLog(path, after_step=3)
     log.write({"step": 4, "loss": 0.25})
     log.close()
-    assert read_metrics(path) == [{"step": s, "loss": 1 / s} for s in range(1, 5)]
+    assert load_metrics(path) == [{"step": s, "loss": 1 / s} for s in range(1, 5)]
 
 
 def test_a_new_log_is_empty(tmp_path: Path) -> None:

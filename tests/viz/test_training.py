@@ -124,6 +124,15 @@ def test_absent_terms_and_skipped_steps() -> None:
     assert [t.get_text() for t in fig.legends[0].get_texts()] == ["logged steps", "moving mean"]
 
 
+def test_few_steps_are_drawn_as_they_are() -> None:
+    fig = plot_training(language_history(5), show=False)
+    line, validation = fig.axes[0].lines[:2]
+    assert line.get_label() == "total" and line.get_marker() == "None"
+    assert len(line.get_xdata()) == 5 and len(validation.get_xdata()) == 0
+    (key,) = fig.legends[0].legend_handles
+    assert key.get_label() == "logged steps" and key.get_alpha() is None
+
+
 def test_a_single_step_is_a_visible_point() -> None:
     fig = plot_training(language_history(1), show=False)
     fig.canvas.draw()

@@ -1,0 +1,410 @@
+"""Many recordings, in parallel, into a store."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..datasets._files import find_recordings
+from ..datasets.specs import RECORDING_SPECS, RecordingSpec, find_subject
+from .format import Row
+from .parallel import run_jobs
+from .recordings import Job, prepare_file, stat_source
+from .report import File
+from .writer import GIGABYTE, PARTS, StoreWriter
+
+# A kill costs at most this much work. Waiting for the disk after each of many short recordings
+# costs more: network file systems take a tenth of a second.
+_COMMIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where recordings come from.
+
+    Attributes
+    ----------
+    files : list of Path
+        The recordings.
+    root : Path
+        Folder that their names are relative to.
+    dataset : str
+        Name of the data set.
+    spec : RecordingSpec | None
+        What is known about it.
+    """
+
+    files: list[Path]
+    root: Path
+    dataset: str
+    spec: RecordingSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a run of :func:`prepare` did.
+
+    Attributes
+    ----------
+    seen : int
+        Files of the sources.
+    unchanged : int
+        Files that were looked at in an earlier run and have not changed.
+    stored : int
+        Recordings added or replaced.
+    repaired : int
+        Recordings that were dropped because their samples were damaged.
+    n_recordings : int
+        Recordings in the store.
+    interrupted : bool
+        Whether the user stopped it.
+    """
+
+    seen: int
+    unchanged: int
+    stored: int
+    repaired: int
+    n_recordings: int
+    interrupted: bool
+
+
+def find_source(text: str, *, root: Path | None, dataset: str | None) -> Source:
+    """Return the recordings that a word on the command line stands for.
+
+    Parameters
+    ----------
+    text : str
+        A file or folder, or with ``root`` the name of a known data set.
+    root : Path | None
+        Folder of the known data set.
+    dataset : str | None
+        Name to use instead of the known one, or that of the folder.
+
+    Returns
+    -------
+    source : Source
+        At least one file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ValueError
+        If ``text`` is no known data set and ``root`` is given.
+    """
+    if root is not None:
+        if text not in RECORDING_SPECS:
+            raise ValueError(
+                f"With --root, SOURCE is the name of a known data set ({', '.join(RECORDING_SPECS)}"
+                f"); got {text!r}. Leave --root out for a file or folder."
+            )
+        spec = RECORDING_SPECS[text]
+        folder = root.expanduser().resolve()
+        files = [file for file in find_recordings(folder) if spec.file.fullmatch(file.name)]
+        if not files:
+            raise FileNotFoundError(
+                f"{root} and its subfolders hold no file like {spec.file.pattern}. Get the data "
+                f"set from {spec.url} ({spec.licence})."
+            )
+        return Source(files, folder, dataset or text, spec)
+    path = Path(text).expanduser()
+    if not path.exists() and text in RECORDING_SPECS:
+        raise FileNotFoundError(f"Say where the recordings of {text!r} are, with --root FOLDER.")
+    # The folder is made absolute, files below it are not followed: links may lead anywhere.
+    alone = path.is_file() or path.suffix.lower() == ".mff"
+    folder = (path.parent if alone else path).resolve()
+    files = find_recordings(folder / path.name if alone else folder)
+    return Source(files, folder, dataset or folder.name, None)
+
+
+def list_jobs(
+    sources: Iterable[Source],
+    *,
+    line_freq: float | str | None = "auto",
+    subject_pattern: str | None = None,
+    split: str = "",
+    min_seconds: float = 4.0,
+    segment_minutes: float = 15.0,
+) -> list[Job]:
+    """Return what to do about every file.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+        The recordings.
+    line_freq : float | "auto" | None
+        Power line frequency in Hz, see :class:`mne_neurolm.store.recordings.Job`.
+    subject_pattern : str | None
+        Regular expression that is looked for in the path below the source; its group ``subject``,
+        else its first group, else the whole match is the subject.
+    split : "" | "train" | "val" | "test"
+        Part of a split that all recordings are in.
+    min_seconds, segment_minutes : float
+        See :class:`mne_neurolm.store.recordings.Job`.
+
+    Returns
+    -------
+    jobs : list of Job
+        Sorted by name.
+
+    Raises
+    ------
+    ValueError
+        If two files would have the same name, or the pattern is not found in a path.
+    """
+    jobs: dict[str, Job] = {}
+    for source in sources:
+        for file in source.files:
+            below = file.relative_to(source.root).as_posix()
+            name = f"{source.dataset}/{below}"
+            subject = _match_subject(subject_pattern, below) or find_subject(below, source.spec)
+            n_bytes, changed = stat_source(file)
+            job = Job(
+                path=file,
+                name=name,
+                dataset=source.dataset,
+                subject=subject,
+                split=split,
+                line_freq=line_freq,
+                known_line_freq=source.spec.line_freq if source.spec else None,
+                min_seconds=min_seconds,
+                segment_minutes=segment_minutes,
+                source_bytes=n_bytes,
+                source_mtime_ns=changed,
+            )
+            if name in jobs and jobs[name].path != file:
+                raise ValueError(
+                    f"{jobs[name].path} and {file} would both be called {name!r}. Prepare the "
+                    "sources one after the other, each with its own --dataset."
+                )
+            jobs[name] = job
+    return [jobs[name] for name in sorted(jobs)]
+
+
+def prepare(
+    jobs: Sequence[Job],
+    output: str | Path,
+    *,
+    n_jobs: int = 1,
+    shard_bytes: int = 2 * GIGABYTE,
+    repair: bool = False,
+    progress: bool = False,
+) -> Progress:
+    """Bring a store up to date with files.
+
+    Files that an earlier run has looked at and that have not changed since are left alone; changed
+    ones are prepared again. Of files with the same content the first by name is kept.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        The files, see :func:`list_jobs`.
+    output : str | Path
+        Folder of the store.
+    n_jobs : int
+        Number of processes, each with one thread. Default 1: this one.
+    shard_bytes : int
+        Largest size of a shard. Default 2e9.
+    repair : bool
+        Whether to read all samples and prepare damaged recordings again. Default False.
+    progress : bool
+        Whether to show a progress bar on standard error. Default False.
+
+    Returns
+    -------
+    done : Progress
+        What was done. What became of each file is in ``report.tsv``.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is writing to the store.
+    OSError
+        If the disk is full; what was committed is in the store.
+    ValueError
+        See :class:`mne_neurolm.store.StoreWriter`.
+    """
+    with StoreWriter(output, shard_bytes=shard_bytes, repair=repair) as writer:
+        update = _Update(writer, jobs)
+        interrupted = False
+        try:
+            update.run(n_jobs, progress)
+        except KeyboardInterrupt:
+            interrupted = True
+        return Progress(
+            seen=len(jobs),
+            unchanged=len(jobs) - len(update.todo),
+            stored=update.stored,
+            repaired=len(writer.repaired),
+            n_recordings=len(writer.rows),
+            interrupted=interrupted,
+        )
+
+
+class _Update:
+    """The state of a run."""
+
+    def __init__(self, writer: StoreWriter, jobs: Sequence[Job]) -> None:
+        self.writer = writer
+        self.stored = 0
+        same = {job.name for job in jobs if self._is_unchanged(job)}
+        names = {job.name for job in jobs}
+        # Content that is in the store to stay, which a file may be a duplicate of: not that of
+        # files that are looked at again. Also by the size of the source, to be found quickly.
+        self.by_content: dict[str, str] = {}
+        self.by_size: dict[int, dict[str, str]] = {}
+        for name, row in writer.rows.items():
+            if name in same or name not in names:
+                self._claim(row.recording.sha256, row.source_bytes, name)
+        self.todo = [job for job in jobs if job.name not in same and not self._is_settled(job)]
+        for job in jobs:
+            if job.name in same:
+                self._relabel(job)
+
+    def run(self, n_jobs: int, progress: bool) -> None:
+        """Prepare what is to do, and commit results as they come."""
+        from tqdm import tqdm
+
+        hours, committed = 0.0, time.monotonic()
+        with tqdm(total=len(self.todo), unit="file", desc="Preparing", disable=not progress) as bar:
+            for batch in run_jobs(prepare_file, self._submit(), n_jobs, died=_process_died):
+                for job, part, result in batch:
+                    self._take(job, part, result)
+                    part.unlink(missing_ok=True)
+                    if isinstance(result, Row):
+                        hours += result.recording.seconds / 3600.0
+                if time.monotonic() - committed > _COMMIT_SECONDS:
+                    self.writer.commit()
+                    committed = time.monotonic()
+                bar.set_postfix_str(f"{hours:.2f} h", refresh=False)
+                bar.update(len(batch))
+
+    def _is_unchanged(self, job: Job) -> bool:
+        """Tell whether the store holds what preparing the file would give."""
+        row = self.writer.rows.get(job.name)
+        if row is None:
+            return False
+        earlier = Path(row.source)
+        if row.source and earlier != job.path and earlier.exists():
+            if not earlier.samefile(job.path):
+                raise ValueError(
+                    f"{job.path} would be called {job.name!r}, as {row.source} is in the store "
+                    f"{self.writer.path}. Give one of them another name with --dataset."
+                )
+        size, changed = row.source_bytes, row.source_mtime_ns
+        return (size, changed, row.settings) == (
+            job.source_bytes,
+            job.source_mtime_ns,
+            job.settings,
+        )
+
+    def _is_settled(self, job: Job) -> bool:
+        """Tell whether a file that is not in the store would stay out of it."""
+        file = self.writer.others.get(job.name)
+        if file is None or file.status == "failed":
+            return False  # what could not be read is tried again: a library may have been missing
+        if (file.source_bytes, file.source_mtime_ns) != (job.source_bytes, job.source_mtime_ns):
+            return False
+        if file.status == "duplicate":
+            twin = self.by_content.get(file.sha256)
+            return twin is not None and twin < job.name
+        return file.settings == job.screening_settings
+
+    def _submit(self) -> Iterator[tuple[Job, Path]]:
+        """Yield the jobs as they are asked for, with what is known by then."""
+        for number, job in enumerate(self.todo):
+            twins = self.by_size.get(job.source_bytes, {})
+            known = [sha256 for sha256, name in twins.items() if name < job.name]
+            row = self.writer.rows.get(job.name)
+            if row is not None and row.settings == job.settings:
+                known.append(row.recording.sha256)  # only touched, perhaps
+            yield replace(job, known=tuple(known)), self.writer.path / PARTS / f"{number:07d}.bin"
+
+    def _take(self, job: Job, part: Path, result: Row | File) -> None:
+        """Put a result into the store."""
+        if isinstance(result, File) and result.status != "duplicate":
+            self.writer.set_aside(result)
+            return
+        sha256 = result.sha256 if isinstance(result, File) else result.recording.sha256
+        twin = self.by_content.get(sha256)
+        if twin is not None and twin < job.name:
+            self.writer.set_aside(_duplicate(job, sha256, twin))
+            return
+        if isinstance(result, File):
+            self._relabel(job)
+        else:
+            self.writer.append(result, part)
+            self.stored += 1
+        if twin is not None:  # it was ready first, and comes last by name
+            self.writer.set_aside(
+                replace(
+                    File.stored(self.writer.rows[twin]),
+                    status="duplicate",
+                    reason=f"same content as {job.name}",
+                    notes="",
+                )
+            )
+            self.stored -= 1
+        self._claim(sha256, job.source_bytes, job.name)
+
+    def _claim(self, sha256: str, source_bytes: int, name: str) -> None:
+        self.by_content[sha256] = name
+        self.by_size.setdefault(source_bytes, {})[sha256] = name
+
+    def _relabel(self, job: Job) -> None:
+        """Bring what does not concern the samples up to date."""
+        row = self.writer.rows[job.name]
+        recording = replace(row.recording, subject=job.subject, split=job.split)
+        new = replace(
+            row,
+            recording=recording,
+            source=str(job.path),
+            source_bytes=job.source_bytes,
+            source_mtime_ns=job.source_mtime_ns,
+        )
+        if new != row:
+            self.writer.relabel(new)
+
+
+def _duplicate(job: Job, sha256: str, twin: str) -> File:
+    return File(
+        name=job.name,
+        status="duplicate",
+        reason=f"same content as {twin}",
+        source=str(job.path),
+        source_bytes=job.source_bytes,
+        source_mtime_ns=job.source_mtime_ns,
+        settings=job.settings,
+        sha256=sha256,
+    )
+
+
+def _process_died(job: Job) -> File:
+    return File(
+        name=job.name,
+        status="failed",
+        reason="cannot be read: the process died, perhaps for want of memory; try a smaller "
+        "--segment-minutes or --n-jobs",
+        source=str(job.path),
+        source_bytes=job.source_bytes,
+        source_mtime_ns=job.source_mtime_ns,
+        settings=job.screening_settings,
+    )
+
+
+def _match_subject(pattern: str | None, name: str) -> str:
+    """Return what a pattern says is the subject; empty without a pattern."""
+    if pattern is None:
+        return ""
+    match = re.search(pattern, name)
+    if match is None:
+        raise ValueError(
+            f"The subject pattern {pattern!r} is not found in {name!r}. It must be found in the "
+            "path of every recording below its source."
+        )
+    if "subject" in match.groupdict():
+        return match["subject"]
+    return match[1] if match.re.groups else match[0]
