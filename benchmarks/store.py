@@ -24,8 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from mne_neurolm.channels import CHANNELS, match_channels
 from mne_neurolm.store import Store, StoreWriter
-from mne_neurolm.store.preparation import find_source, list_jobs, prepare
+from mne_neurolm.store.preparation import prepare
 from mne_neurolm.store.recordings import Job
+from mne_neurolm.store.sources import find_source, list_jobs
 
 N_CHANNELS, N_TIMES = 23, 2000
 

@@ -117,7 +117,8 @@ def _prepare(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from .store.check import inspect
-    from .store.preparation import find_source, list_jobs, prepare
+    from .store.preparation import prepare
+    from .store.sources import find_source, list_jobs
 
     sources = [
         find_source(source, root=arguments.root, dataset=arguments.dataset)

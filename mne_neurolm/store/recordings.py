@@ -1,35 +1,28 @@
-"""One recording: from a file that MNE reads to int16 counts, a part at a time."""
+"""One recording: from a file that MNE reads to a row of the index and its samples."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import mne
 import numpy as np
 from mne.utils import use_log_level
-from numpy.typing import NDArray
 
-from ..channels import ChannelMatch, match_channels
+from ..channels import match_channels
 from ..datasets._files import parts_of
-from ..preprocessing import LOWEST_LINE_FREQ, common_length, filter_and_resample
+from ..preprocessing import LOWEST_LINE_FREQ
 from ..quality import HIGHEST_SD, LOWEST_SD
-from .format import Recording, Row, scale_of, to_counts
+from .format import Recording, Row
+from .recipe import RECIPE
 from .report import File, settings_to_text
 from .screening import RawScreen, UnusableError, check_broken, find_too_large
-from .writer import FULL_DISK, RECIPE
+from .signals import PreparedSignal, prepare_segments
+from .writer import FULL_DISK
 
-_NOTCH_MARGIN = 7.0  # s; MNE's notch filters are 6.6 s long at any rate
-_RESAMPLING_MARGIN = (
-    10.0  # s; interpolation decays with the distance, to 1e-4 of the signal by here
-)
 _MAX_NAMES_SHOWN = 20
-_BLOCK = 1 << 20  # samples per channel that are quantised at a time
 _NOT_RAW = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 
 
@@ -176,18 +169,18 @@ def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
     line = _line_freq(job, raw.info, notes)
     if rate / 2.0 < RECIPE["h_freq"]:
         notes.append(f"sampled at {rate:g} Hz, so there is nothing above {rate / 2:g} Hz")
-    with tempfile.TemporaryFile(dir=part.parent) as volts:
-        screen, moments, n_times = _write_volts(raw, match, line, job.segment_minutes, volts)
+    screen = RawScreen(len(match.picks), rate)
+    with PreparedSignal(part.parent) as signal:
+        for volts in prepare_segments(raw, match.picks, line, job.segment_minutes, screen):
+            signal.append(volts)
         broken = screen.broken()
         check_broken(broken, len(match.picks))
-        sd = np.sqrt(moments.squares / n_times)
-        broken = find_too_large(sd, moments.peak, broken)
+        broken = find_too_large(signal.sd, signal.peak, broken)
         kept = [channel for channel in range(len(match.picks)) if channel not in broken]
         for kind in sorted(set(broken.values())):
             names = [match.ch_names[c] for c in sorted(broken) if broken[c] == kind]
             notes.append(f"left out {_listed(names)}: {kind}")
-        scale = scale_of(float(moments.peak[kept].max()))
-        data_sha256 = _write_counts(volts, len(match.picks), kept, scale, part)
+        scale, data_sha256 = signal.write_counts(kept, part)
     removed = (
         line if isinstance(line, float) and line < min(rate / 2 - 1, RECIPE["h_freq"]) else None
     )
@@ -198,7 +191,7 @@ def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
         split=job.split,
         shard="",
         offset=0,
-        n_times=n_times,
+        n_times=signal.n_times,
         sfreq=RECIPE["sfreq"],
         channels=tuple(int(match.indices[c]) for c in kept),
         ch_names=tuple(match.ch_names[c] for c in kept),
@@ -215,7 +208,7 @@ def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
         source_mtime_ns=job.source_mtime_ns,
         settings=job.settings,
         source_sfreq=rate,
-        sd=float(np.median(sd[kept])),
+        sd=float(np.median(signal.sd[kept])),
         left_out=len(eeg) - len(kept),
     )
 
@@ -270,99 +263,6 @@ def _line_freq(job: Job, info: mne.Info, notes: list[str]) -> float | None:
 def _listed(names: list[str]) -> str:
     more = len(names) - _MAX_NAMES_SHOWN
     return ", ".join(names[:_MAX_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-@dataclass(slots=True)
-class _Moments:
-    """Sum of squares and largest magnitude of each channel, shape (n_channels,), in volts."""
-
-    squares: NDArray[np.float64]
-    peak: NDArray[np.float64]
-
-
-def _write_volts(
-    raw: mne.io.BaseRaw,
-    match: ChannelMatch,
-    line: float | None,
-    segment_minutes: float,
-    file: IO[bytes],
-) -> tuple[RawScreen, _Moments, int]:
-    """Write the filtered signal at 200 Hz as float64, time-major, and what was seen of it."""
-    rate, ratio = float(raw.info["sfreq"]), RECIPE["sfreq"] / float(raw.info["sfreq"])
-    info = mne.pick_info(raw.info, match.picks, verbose="error")
-    screen = RawScreen(len(match.picks), rate)
-    moments = _Moments(np.zeros(len(match.picks)), np.zeros(len(match.picks)))
-    n_out = max(round(raw.n_times * ratio), 1)
-    for segment in _segments(raw.n_times, rate, ratio, segment_minutes):
-        data = raw.get_data(picks=match.picks, start=segment.read_from, stop=segment.read_to)
-        core = slice(segment.start - segment.read_from, segment.stop - segment.read_from)
-        screen.update(data[:, core])
-        # the margins of a broken channel are looked at with their own segments
-        np.nan_to_num(data, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        part = mne.io.RawArray(data, info.copy(), copy=None, verbose="error")
-        part = filter_and_resample(
-            part,
-            l_freq=RECIPE["l_freq"],
-            h_freq=RECIPE["h_freq"],
-            line_freq=line,
-            sfreq=RECIPE["sfreq"],
-        )
-        begin = round(segment.read_from * ratio)
-        stop = n_out if segment.stop == raw.n_times else round(segment.stop * ratio)
-        volts = part.get_data(start=round(segment.start * ratio) - begin, stop=stop - begin)
-        moments.squares += np.einsum("ct,ct->c", volts, volts)
-        np.maximum(moments.peak, np.abs(volts).max(axis=1), out=moments.peak)
-        file.write(np.ascontiguousarray(volts.T).tobytes())
-    return screen, moments, n_out
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """Samples to keep, ``start`` to ``stop``, and to read for that."""
-
-    start: int
-    stop: int
-    read_from: int
-    read_to: int
-
-
-def _segments(
-    n_times: int, rate: float, ratio: float, segment_minutes: float
-) -> Iterator[_Segment]:
-    """Cut a recording into segments with margins in which filters settle.
-
-    Segments start at samples that are samples at 200 Hz too, so that nothing moves.
-    """
-    n_segments = max(round(n_times / (60.0 * segment_minutes * rate)), 1)
-    if n_segments == 1:
-        yield _Segment(0, n_times, 0, n_times)
-        return
-    high = RECIPE["h_freq"] if RECIPE["h_freq"] < rate / 2 else None
-    band = mne.filter.create_filter(None, rate, RECIPE["l_freq"], high, verbose="error")
-    margin = len(band) // 2 + round((_NOTCH_MARGIN + _RESAMPLING_MARGIN) * rate)
-    starts = [common_length(k * n_times // n_segments, ratio) for k in range(n_segments)]
-    for start, stop in zip(starts, [*starts[1:], n_times], strict=True):
-        yield _Segment(
-            start,
-            stop,
-            read_from=common_length(max(start - margin, 0), ratio, below=True),
-            read_to=min(stop + margin, n_times),
-        )
-
-
-def _write_counts(
-    volts: IO[bytes], n_channels: int, kept: list[int], scale: float, part: Path
-) -> str:
-    """Write the kept channels as int16 and return the SHA-256 of the bytes."""
-    digest = hashlib.sha256()
-    volts.seek(0)
-    with open(part, "wb") as file:
-        while block := volts.read(_BLOCK * n_channels * 8):
-            signal = np.frombuffer(block, dtype=np.float64).reshape(-1, n_channels)
-            counts = to_counts(signal[:, kept], scale).tobytes()
-            digest.update(counts)
-            file.write(counts)
-    return digest.hexdigest()
 
 
 def _annotations(raw: mne.io.BaseRaw) -> tuple[tuple[float, float, str], ...]:

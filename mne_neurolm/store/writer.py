@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -38,17 +37,9 @@ from .format import (
     quantize,
 )
 from .lock import lock
+from .recipe import RECIPE, check_recipe, package_versions
 from .report import File, report_from_bytes, report_to_bytes
 
-#: What every recording of a store has been through.
-RECIPE: dict[str, Any] = {
-    "l_freq": 0.1,
-    "h_freq": 75.0,
-    "notch": "the line frequency and its harmonics below h_freq",
-    "sfreq": 200.0,
-    "unit": "V",
-    "dtype": "int16",
-}
 PARTS = "parts"  # samples on their way into a shard
 GIGABYTE = 10**9
 #: Errors that concern the disk, not a recording.
@@ -57,7 +48,6 @@ FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _LOCK = ".lock"
 _PARTIAL = ".partial"
 _OWN_NAMES = {_LOCK, PARTS, SHARDS, INDEX, JOURNAL, REPORT, MANIFEST}
-_PACKAGES = ("mne-neurolm", "mne", "numpy", "scipy")
 _COPY_BYTES = 1 << 24
 
 
@@ -335,7 +325,7 @@ class StoreWriter:
         if (self.path / MANIFEST).exists():
             data = (self.path / MANIFEST).read_bytes()
             self._manifest = parse_manifest(data, str(self.path))
-            _check_recipe(self._manifest["recipe"], self.path)
+            check_recipe(self._manifest["recipe"], self.path)
             self._load()
         else:
             lost = [f.name for f in shards.glob("*") if f.stat().st_size] if shards.exists() else []
@@ -349,7 +339,7 @@ class StoreWriter:
         shards.mkdir(exist_ok=True)
         shutil.rmtree(self.path / PARTS, ignore_errors=True)
         (self.path / PARTS).mkdir()
-        packages = {name: _version(name) for name in _PACKAGES}
+        packages = package_versions()
         if packages not in self._manifest["written_by"]:
             self._manifest["written_by"].append(packages)
         journal = open(self.path / JOURNAL, "ab", buffering=0)
@@ -432,25 +422,3 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
     view = memoryview(data)
     while len(view):
         view = view[file.write(view) :]
-
-
-def _check_recipe(recipe: dict[str, Any], path: Path) -> None:
-    """Refuse to mix recordings that were prepared differently."""
-    differing = sorted(
-        key for key in recipe.keys() | RECIPE.keys() if recipe.get(key) != RECIPE.get(key)
-    )
-    if differing:
-        listed = "; ".join(
-            f"{key} is {recipe.get(key)!r} there and {RECIPE.get(key)!r} here" for key in differing
-        )
-        raise ValueError(
-            f"The store {path} was prepared by another recipe: {listed}. Give another folder, or "
-            "use the version of mne-neurolm that wrote it (see written_by in its manifest)."
-        )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"

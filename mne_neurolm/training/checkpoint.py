@@ -19,6 +19,7 @@ import torch
 from mne.utils import logger, warn
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint.api import CheckpointException  # not an Exception
 
 from .parallel import Parallel
 
@@ -50,13 +51,13 @@ class Checkpoints:
         self.parallel = parallel
         self.keep_last = keep_last
         self.asynchronous = asynchronous
-        # torch warns that a single process is a single process, and does so from the writing thread,
-        # where no context of this one reaches.
+        # torch warns that a single process is a single process, and does so from the thread that
+        # writes, where no context of this one reaches.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         self._pending: tuple[Future, Path, Path, dict[str, Any]] | None = None
         # The training thread and the writing thread must not share a group: their collectives
         # would mix.
-        self._group = distributed.new_group(backend="gloo") if parallel.world > 1 else None
+        self._group: Any = distributed.new_group(backend="gloo") if parallel.world > 1 else None
 
     def steps(self) -> list[int]:
         """Return the steps of complete checkpoints, oldest first."""
@@ -101,7 +102,7 @@ class Checkpoints:
         problem = self._tell_all(problem)
         if problem:
             raise OSError(problem)
-        future = async_save(
+        future: Any = async_save(
             _flat(tensors),
             storage_writer=HuggingFaceStorageWriter(str(aside), save_distributed=True),
             process_group=self._group,
@@ -139,11 +140,11 @@ class Checkpoints:
                 aside.rename(final)
                 _sync_folder(self.folder)
                 self._remove_old(state.get("best_step"))
-        except Exception as error:  # whatever storage raises, every process must hear of it
-            cause = " ".join(str(error).split())[:500]
+        except (Exception, CheckpointException) as error:
+            # whatever storage raises, every process must hear of it
             problem = (
-                f"Checkpoint {final.name} could not be written to {self.folder} "
-                f"({type(error).__name__}: {cause}). {self._last_word()}"
+                f"Checkpoint {final.name} could not be written to {self.folder} ({_cause(error)}). "
+                f"{self._last_word()}"
             )
             if self.parallel.is_main:
                 shutil.rmtree(aside, ignore_errors=True)
@@ -181,11 +182,10 @@ class Checkpoints:
                 storage_reader=HuggingFaceStorageReader(str(folder)),
                 process_group=self._group,
             )
-        except Exception as error:  # torch wraps whatever the reader raises
-            cause = " ".join(str(error).split())[:500]
-            raise ValueError(
-                f"Checkpoint {folder} does not fit this run ({type(error).__name__}: {cause})."
-            ) from error
+        except (Exception, CheckpointException) as error:  # whatever the reader raises
+            raise ValueError(f"Checkpoint {folder} does not fit this run ({_cause(error)}).") from (
+                error
+            )
         return json.loads((folder / STATE).read_text())
 
     def readable(self) -> tuple[list[int], dict[int, str]]:
@@ -238,6 +238,13 @@ class Checkpoints:
         problems: list[str] = [""] * self.parallel.world
         distributed.all_gather_object(problems, problem, group=self._group)
         return next((p for p in problems if p), "")
+
+
+def _cause(error: BaseException) -> str:
+    """Return what went wrong in the first process in which something did."""
+    if isinstance(error, CheckpointException) and error.failures:
+        error = next(iter(error.failures.values()))[0]
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 def gather_state(stage: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

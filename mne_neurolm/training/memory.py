@@ -19,7 +19,7 @@ from .config import (
 from .data import EEGBatch, PatchesSource, Source
 from .objectives import text_objective
 from .plan import Bucket, Plan, Windows, make_windows
-from .stages import AutoregressiveStage, Stage, TokenizerStage, language_model_parts
+from .stages import AutoregressiveStage, Stage, TokenizerStage, given, language_model_parts
 from .trainer import Trainer
 
 # A loss that is not finite stops training in memory at once: there is somebody to look into it.
@@ -226,9 +226,8 @@ class _TextStage(Stage):
         self, batch: EEGBatch, text: Tensor | None, text_share: float, step: int, n_steps: int
     ) -> dict[str, Tensor]:
         """Return loss and accuracy."""
-        return {
-            name: value * text_share for name, value in text_objective(self.model, text).items()
-        }
+        terms = text_objective(self.model, given(text))
+        return {name: value * text_share for name, value in terms.items()}
 
 
 class _NoEEG(Source):

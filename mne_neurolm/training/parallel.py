@@ -112,7 +112,8 @@ class Parallel:
         )
         for block in transformer_blocks(stage):
             fully_shard(block, mesh=mesh, mp_policy=policy)
-        return fully_shard(stage, mesh=mesh)
+        fully_shard(stage, mesh=mesh)
+        return stage
 
     def accumulate(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager:
         """Return a context for one forward and backward pass; gradients are summed in the last."""

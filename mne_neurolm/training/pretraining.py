@@ -24,7 +24,7 @@ from .language_model import build_model, with_tokenizer_of
 from .parallel import Parallel
 from .plan import Plan, Windows, cut_windows, split_recordings
 from .publish import publish_model, write_report
-from .recorder import RunRecorder
+from .run_recorder import RunRecorder
 from .rundir import RunDirectory
 from .stages import AutoregressiveStage, InstructionStage, Stage, TokenizerStage
 from .trainer import Trainer
@@ -346,8 +346,8 @@ def _make_trainer(
         publish_model(trained, parallel, run.model, card)
 
     recorder = RunRecorder(run, parallel, arguments.checkpoint, arguments.runtime, publish)
-    tokens = None if data.corpus is None else data.corpus.tokens
-    held_out = None
+    tokens: np.ndarray | None = None if data.corpus is None else data.corpus.tokens
+    held_out: np.ndarray | None = None
     if tokens is not None:
         kept = len(tokens) - int(settings.text_val_fraction * len(tokens))
         if len(tokens) - kept >= training.text_length:

@@ -175,7 +175,7 @@ class TokenizerStage(Stage):
         """Return what the codebook would quantise (n, codebook_dim), none of what has no share."""
         vq = self.model.vq
         batch = batch.to(self.model.device)
-        hidden = vq.encode(batch.patches, batch.channels, batch.times)
+        hidden = vq.encode(given(batch.patches), batch.channels, batch.times)
         rows = functional.normalize(vq._project(hidden).float(), dim=-1).flatten(0, -2)
         return rows if batch.share > 0 else rows[:0]
 
@@ -189,12 +189,13 @@ class TokenizerStage(Stage):
         for row in np.sort(rows):
             bucket = int(source.windows.bucket[row])
             batch = source.load(bucket, np.array([row]), 0).to(torch.device("cpu"))
-            values = log_magnitudes(batch.patches).double().flatten(0, 1).numpy()
+            values = log_magnitudes(given(batch.patches)).double().flatten(0, 1).numpy()
+            values = values[np.isfinite(values).all(axis=1)]
             count += len(values)
             total += values.sum(axis=0)
             squares += np.square(values).sum(axis=0)
-        mean = total / count
-        std = np.sqrt(np.maximum(squares / count - mean**2, 1e-12))
+        mean = total / max(count, 1)
+        std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1e-12))
         vq.log_magnitude_mean.copy_(torch.from_numpy(mean))
         vq.log_magnitude_std.copy_(torch.from_numpy(std))
 
@@ -209,7 +210,7 @@ class TokenizerStage(Stage):
         vq.codebook.collects = batch.share > 0
         terms = vq_objective(
             vq,
-            batch.patches,
+            given(batch.patches),
             batch.channels,
             batch.times,
             word_embeddings=words,
@@ -285,7 +286,7 @@ class AutoregressiveStage(_LanguageModelStage):
 
     def eeg_losses(self, batch: EEGBatch, step: int) -> dict[str, Tensor]:
         """Return the loss and accuracy of the next second's codes; the encoder runs once."""
-        hidden, codes = self.model.tokenize(batch.patches, batch.channels, batch.times)
+        hidden, codes = self.model.tokenize(given(batch.patches), batch.channels, batch.times)
         eeg = autoregressive_objective(self.model, hidden, codes, batch.channels, batch.times)
         return {"loss": eeg["loss"], "eeg": eeg["loss"], "eeg_accuracy": eeg["accuracy"]}
 
@@ -347,7 +348,7 @@ class InstructionStage(_LanguageModelStage):
             encoded = task.encode(self.model.text_tokenizer, sep, order.tolist())
         hidden = batch.hidden
         if hidden is None:
-            hidden = self.model.encode(batch.patches, batch.channels, batch.times)
+            hidden = self.model.encode(given(batch.patches), batch.channels, batch.times)
         answer = instruction_objective(
             self.model,
             hidden,
@@ -355,7 +356,7 @@ class InstructionStage(_LanguageModelStage):
             batch.times,
             encoded.prompt,
             encoded.answers,
-            batch.labels,
+            given(batch.labels),
         )
         return {
             "loss": answer["loss"],
@@ -367,6 +368,12 @@ class InstructionStage(_LanguageModelStage):
     def training_options(self) -> bool:
         """Whether options are shuffled now: in training only."""
         return self.shuffle_options and self.model.lm_head.training
+
+
+def given(tensor: Tensor | None) -> Tensor:
+    """Return a tensor that the stage at hand always has."""
+    assert tensor is not None
+    return tensor
 
 
 def language_model_parts(model: NeuroLM) -> list[nn.Module]:

@@ -20,7 +20,7 @@ from .metrics import epoch_means, with_perplexities
 from .optim import adamw, cosine_factor, parameter_groups
 from .parallel import Parallel, transformer_blocks
 from .plan import share
-from .recorder import SIGNALS, NoRecorder, Recorder
+from .recorder import SIGNALS, Recorder
 from .stages import Stage
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Trainer:
         self.text_validation = text_validation
         self.parallel = parallel or Parallel(stage.model.device)
         self.runtime = runtime or RuntimeConfig()
-        self.recorder = recorder or NoRecorder()
+        self.recorder = recorder or Recorder()
         self.num_workers = num_workers
         self.steps_per_epoch = source.plan.steps_per_epoch
         self.n_steps = config.max_steps or config.max_epochs * self.steps_per_epoch

@@ -1,0 +1,162 @@
+"""Which recordings are meant, and what they are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..datasets._files import find_recordings
+from ..datasets.specs import RECORDING_SPECS, RecordingSpec, find_subject
+from .recordings import Job, stat_source
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where recordings come from.
+
+    Attributes
+    ----------
+    files : list of Path
+        The recordings.
+    root : Path
+        Folder that their names are relative to.
+    dataset : str
+        Name of the data set.
+    spec : RecordingSpec | None
+        What is known about it.
+    """
+
+    files: list[Path]
+    root: Path
+    dataset: str
+    spec: RecordingSpec | None
+
+
+def find_source(text: str, *, root: Path | None, dataset: str | None) -> Source:
+    """Return the recordings that a word on the command line stands for.
+
+    Parameters
+    ----------
+    text : str
+        A file or folder, or with ``root`` the name of a known data set.
+    root : Path | None
+        Folder of the known data set.
+    dataset : str | None
+        Name to use instead of the known one, or that of the folder.
+
+    Returns
+    -------
+    source : Source
+        At least one file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ValueError
+        If ``text`` is no known data set and ``root`` is given.
+    """
+    if root is not None:
+        if text not in RECORDING_SPECS:
+            raise ValueError(
+                f"With --root, SOURCE is the name of a known data set ({', '.join(RECORDING_SPECS)}"
+                f"); got {text!r}. Leave --root out for a file or folder."
+            )
+        spec = RECORDING_SPECS[text]
+        folder = root.expanduser().resolve()
+        files = [file for file in find_recordings(folder) if spec.file.fullmatch(file.name)]
+        if not files:
+            raise FileNotFoundError(
+                f"{root} and its subfolders hold no file like {spec.file.pattern}. Get the data "
+                f"set from {spec.url} ({spec.licence})."
+            )
+        return Source(files, folder, dataset or text, spec)
+    path = Path(text).expanduser()
+    if not path.exists() and text in RECORDING_SPECS:
+        raise FileNotFoundError(f"Say where the recordings of {text!r} are, with --root FOLDER.")
+    # The folder is made absolute, files below it are not followed: links may lead anywhere.
+    alone = path.is_file() or path.suffix.lower() == ".mff"
+    folder = (path.parent if alone else path).resolve()
+    files = find_recordings(folder / path.name if alone else folder)
+    return Source(files, folder, dataset or folder.name, None)
+
+
+def list_jobs(
+    sources: Iterable[Source],
+    *,
+    line_freq: float | str | None = "auto",
+    subject_pattern: str | None = None,
+    split: str = "",
+    min_seconds: float = 4.0,
+    segment_minutes: float = 15.0,
+) -> list[Job]:
+    """Return what to do about every file.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+        The recordings.
+    line_freq : float | "auto" | None
+        Power line frequency in Hz, see :class:`mne_neurolm.store.recordings.Job`.
+    subject_pattern : str | None
+        Regular expression that is looked for in the path below the source; its group ``subject``,
+        else its first group, else the whole match is the subject.
+    split : "" | "train" | "val" | "test"
+        Part of a split that all recordings are in.
+    min_seconds, segment_minutes : float
+        See :class:`mne_neurolm.store.recordings.Job`.
+
+    Returns
+    -------
+    jobs : list of Job
+        Sorted by name.
+
+    Raises
+    ------
+    ValueError
+        If two files would have the same name, or the pattern is not found in a path.
+    """
+    jobs: dict[str, Job] = {}
+    for source in sources:
+        for file in source.files:
+            below = file.relative_to(source.root).as_posix()
+            name = f"{source.dataset}/{below}"
+            subject = _match_subject(subject_pattern, below) or find_subject(below, source.spec)
+            n_bytes, changed = stat_source(file)
+            job = Job(
+                path=file,
+                name=name,
+                dataset=source.dataset,
+                subject=subject,
+                split=split,
+                line_freq=line_freq,
+                known_line_freq=source.spec.line_freq if source.spec else None,
+                min_seconds=min_seconds,
+                segment_minutes=segment_minutes,
+                source_bytes=n_bytes,
+                source_mtime_ns=changed,
+            )
+            if name in jobs and jobs[name].path != file:
+                raise ValueError(
+                    f"{jobs[name].path} and {file} would both be called {name!r}. Prepare the "
+                    "sources one after the other, each with its own --dataset."
+                )
+            jobs[name] = job
+    return [jobs[name] for name in sorted(jobs)]
+
+
+def _match_subject(pattern: str | None, name: str) -> str:
+    """Return what a pattern says is the subject; empty without a pattern."""
+    if pattern is None:
+        return ""
+    match = re.search(pattern, name)
+    if match is None:
+        raise ValueError(
+            f"The subject pattern {pattern!r} is not found in {name!r}. It must be found in the "
+            "path of every recording below its source."
+        )
+    if "subject" in match.groupdict():
+        return match["subject"]
+    return match[1] if match.re.groups else match[0]
