@@ -90,6 +90,22 @@ def test_low_rates_need_no_low_pass():
     assert prepare_raw(_raw(sfreq=100.0), verbose="ERROR").info["sfreq"] == 200.0
 
 
+@pytest.mark.parametrize("sfreq", [128.0, 160.0, 256.0, 499.907, 500.0, 512.0, 1000.0])
+def test_resampling_does_not_move_the_signal(sfreq):
+    """MNE's own padding moves it by up to half a sample: 2.5 ms, half of the amplitude here."""
+    n_times = round(61.237 * sfreq)
+    freqs = np.array([3.0, 17.3, 38.1])[:, None]
+    data = 1e-5 * np.sin(2 * np.pi * freqs * np.arange(n_times) / sfreq)
+    raw = mne.io.RawArray(data, mne.create_info(["Fz", "Cz", "Pz"], sfreq, "eeg"), verbose="ERROR")
+    raw.set_annotations(mne.Annotations([10.0, 60.0], [2.0, 1.0], ["x", "y"]))
+    prepared = prepare_raw(raw, l_freq=None, h_freq=None, line_freq=None, verbose="ERROR")
+    assert prepared.n_times == round(n_times * 200.0 / sfreq)
+    assert prepared.annotations.onset.tolist() == [10.0, 60.0]
+    expected = 1e-5 * np.sin(2 * np.pi * freqs * prepared.times)
+    inside = slice(200, -200)
+    assert np.abs(prepared.get_data() - expected)[:, inside].max() < 2e-3 * 1e-5
+
+
 def test_only_usable_channels_stay():
     names = ["EEG Fz-REF", "EOG", "Cz", "stim", "ECG ECG"]
     raw = _raw(ch_names=names, types=["eeg", "eog", "eeg", "stim", "eeg"], seconds=40)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import re
+from itertools import count
 from pathlib import Path
 
 # Suffixes by which mne.io.read_raw recognises EEG. A BrainVision recording is its header, a .eeg
@@ -68,9 +68,9 @@ def _belongs_to_another(file: Path) -> bool:
     if any(parent.suffix.lower() == ".mff" for parent in file.parents):
         return True
     if file.suffix.lower() in (".eeg", ".dat"):
-        return any(file.with_suffix(header).exists() for header in (".vhdr", ".ahdr"))
-    part = re.fullmatch(r"(.+)-\d+\.fif", file.name)
-    if part and file.with_name(f"{part[1]}.fif").exists():
+        return any(file.with_suffix(header).exists() for header in (".vhdr", ".ahdr", ".lay"))
+    part = re.fullmatch(r"(.+)-\d+(\.fif(?:\.gz)?)", file.name)
+    if part and file.with_name(part[1] + part[2]).exists():
         return True
     split = re.search(r"_split-(\d+)", file.name)
     return bool(split and int(split[1]) > 1)
@@ -93,29 +93,36 @@ def parts_of(file: Path) -> list[Path]:
     """
     if file.is_dir():
         return sorted(part for part in file.rglob("*") if part.is_file())
-    stem, suffix = file.name[: -len(file.suffix)] if file.suffix else file.name, file.suffix.lower()
-    others: set[Path] = set()
+    suffix = file.suffix.lower()
+    stem = file.name.removesuffix(file.suffix)
     if suffix in (".vhdr", ".ahdr"):
         header = file.read_text(encoding="latin-1")
-        for name in re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.+?)\s*$", header, re.MULTILINE):
-            others.add(file.with_name(name.replace("$b", stem)))
-    elif file.name.endswith((".fif", ".fif.gz")):
-        others = {other for other in file.parent.glob("*.fif*") if _is_part_of(other, file)}
+        named = re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.+?)\s*$", header, re.MULTILINE)
+        others = {name.replace("$b", stem) for name in named}
+    elif file.name.lower().endswith((".fif", ".fif.gz")):
+        return [file, *_later_parts(file)]
     else:
         endings = _COMPANIONS.get(suffix, ())
-        siblings = file.parent.glob(glob.escape(stem) + ".*") if endings else ()
-        others = {sibling for sibling in siblings if sibling.name[len(stem) :].lower() in endings}
-    return [file, *sorted(other for other in others - {file} if other.is_file())]
+        others = {stem + spelled for ending in endings for spelled in (ending, ending.upper())}
+    found = {file.with_name(other) for other in others}
+    return [file, *sorted(other for other in found - {file} if other.is_file())]
 
 
-def _is_part_of(other: Path, first: Path) -> bool:
-    """Tell whether a FIF file is a later part of another."""
-    name, _, ending = first.name.partition(".fif")
-    later = re.fullmatch(re.escape(name) + r"-\d+\.fif" + re.escape(ending), other.name)
-    if "_split-01" in name:
-        pattern = re.escape(first.name).replace("_split\\-01", r"_split\-\d+")
-        later = later or re.fullmatch(pattern, other.name)
-    return bool(later) and other != first
+def _later_parts(file: Path) -> list[Path]:
+    """Return the further parts of a FIF file, which MNE numbers in one of two ways."""
+    ending = "".join(file.suffixes[-2:]) if file.suffix.lower() == ".gz" else file.suffix
+    stem = file.name.removesuffix(ending)
+    found: list[Path] = []
+    for number in count(1):
+        if "_split-01" in stem:
+            name = stem.replace("_split-01", f"_split-{number + 1:02d}")
+        else:
+            name = f"{stem}-{number}"
+        part = file.with_name(name + ending)
+        if not part.is_file():
+            return found
+        found.append(part)
+    return found
 
 
 def subject_of(name: str) -> str:

@@ -119,7 +119,8 @@ class Row:
     source_sfreq : float
         Sampling rate of the source in Hz.
     sd : float
-        Median over channels of the standard deviation, in volts.
+        Standard deviation of a typical second of a typical channel, in volts: the median over
+        channels of the median over seconds.
     left_out : int
         EEG channels of the source that are not in the store.
     notes : str

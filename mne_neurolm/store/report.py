@@ -37,7 +37,7 @@ class File:
     line_freq : float | None
         Power line frequency that was removed, in Hz.
     step_uv, sd_uv : float
-        Quantisation step, and the median over channels of the standard deviation, in µV.
+        Quantisation step, and the standard deviation of a typical second and channel, in µV.
     source : str
         Path.
     source_bytes, source_mtime_ns : int

@@ -115,7 +115,7 @@ def find_too_large(
     Parameters
     ----------
     sd, peak : ndarray of float64, shape (n_channels,)
-        Standard deviation and largest magnitude in volts, after filtering.
+        Standard deviation of a typical second and largest magnitude in volts, after filtering.
     broken : dict of int to str
         Channels that are left out already.
 

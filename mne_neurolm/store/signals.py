@@ -118,8 +118,8 @@ class PreparedSignal:
     ----------
     n_times : int
         Samples per channel so far.
-    peak, sd : ndarray of float64, shape (n_channels,)
-        Largest magnitude and standard deviation so far, in volts.
+    peak : ndarray of float64, shape (n_channels,)
+        Largest magnitude so far, in volts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -127,8 +127,7 @@ class PreparedSignal:
         self._whole: NDArray[np.float64] | None = None
         self._file: IO[bytes] | None = None
         self._n_channels = 0
-        self._squares: NDArray[np.float64] = np.zeros(0)
-        self._sums: NDArray[np.float64] = np.zeros(0)
+        self._sds: list[NDArray[np.float64]] = []
         self.peak: NDArray[np.float64] = np.zeros(0)
         self.n_times = 0
 
@@ -148,20 +147,26 @@ class PreparedSignal:
 
     @property
     def sd(self) -> NDArray[np.float64]:
-        """Standard deviation of each channel."""
-        # no cancellation here: the high-pass leaves next to no mean
-        variance = self._squares / self.n_times - (self._sums / self.n_times) ** 2
-        return np.sqrt(np.maximum(variance, 0.0))
+        """Median over seconds of the standard deviation, in volts, shape (n_channels,).
+
+        Unlike that of the whole recording it does not grow with a few large artefacts.
+        """
+        return np.median(np.concatenate(self._sds, axis=1), axis=1)
 
     def append(self, volts: NDArray[np.float64]) -> None:
         """Add the next piece, of shape (n_channels, n_times), in volts."""
-        squares, sums = np.einsum("ct,ct->c", volts, volts), volts.sum(axis=1)
+        second = round(RECIPE["sfreq"])
+        n_seconds = volts.shape[1] // second
+        if n_seconds:
+            seconds = volts[:, : n_seconds * second].reshape(len(volts), n_seconds, second)
+            self._sds.append(seconds.std(axis=2))
+        elif not self._sds:
+            self._sds.append(volts.std(axis=1, keepdims=True))
         peak = np.maximum(volts.max(axis=1), -volts.min(axis=1))
         if self.n_times == 0:
             self._n_channels, self._whole = len(volts), volts
-            self._squares, self._sums, self.peak = squares, sums, peak
+            self.peak = peak
         else:
-            self._squares, self._sums = self._squares + squares, self._sums + sums
             self.peak = np.maximum(self.peak, peak)
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._folder)

@@ -104,7 +104,7 @@ def _describe_quantisation(rows: Sequence[Row]) -> list[str]:
         worst = 100.0 * shares.max()
         lines.append(
             f"              median {100.0 * np.median(shares):.2g} %, largest {worst:.2g} % of the "
-            "standard deviation of the recording"
+            "recording's typical standard deviation"
         )
     return lines
 

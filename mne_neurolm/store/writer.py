@@ -223,7 +223,10 @@ class StoreWriter:
             line_freq=line_freq,
             annotations=tuple((float(o), float(d), str(text)) for o, d, text in annotations),
         )
-        sd = float(np.median(volts.std(axis=0))) if len(volts) else 0.0
+        second = round(RECIPE["sfreq"])
+        whole = volts[: len(volts) // second * second].reshape(-1, second, len(channels))
+        sds = whole.std(axis=1) if len(whole) else volts.std(axis=0, keepdims=True)
+        sd = float(np.median(np.median(sds, axis=0))) if len(volts) else 0.0
         row = self.append(Row(recording=recording, data_sha256=digest, sd=sd), counts)
         self.commit()
         return row

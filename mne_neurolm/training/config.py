@@ -296,11 +296,11 @@ INSTRUCTION_DEFAULTS = TrainingConfig(
 # The tiny model is 45 times smaller than NeuroLM-B and sees hours, not years: higher rates, small
 # batches, short windows, and a codebook that moves faster than its encoder settles (with the
 # paper's targets, commitment and decay most codes die on so little EEG).
-_TINY_DATA = DataConfig(max_tokens=256)
+_TINY_DATA = DataConfig(max_tokens=128)
 _TINY = {
     "tokenizer": RunConfig(
         training=TrainingConfig(
-            max_epochs=8,
+            max_epochs=4,
             batch_size=16,
             lr=1e-3,
             min_lr=1e-4,

@@ -143,7 +143,7 @@ def _read_file(path: Path) -> list[LabelRule]:
             LabelRule(
                 task=task,
                 duration=float(entry["duration"]),
-                hop=float(entry.get("hop", entry["duration"])),
+                hop=float(entry["hop"] if "hop" in entry else entry["duration"]),
                 files=str(entry.get("files", "")),
                 point_duration=float(entry.get("point_duration", 1.0)),
             )

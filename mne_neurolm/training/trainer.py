@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..models.neurolm import NeuroLM
+from ..models.layers import checkpoint_activations
 from .config import RuntimeConfig, TrainingConfig
 from .data import EEGBatch, Source, text_rows
 from .metrics import epoch_means, with_perplexities
@@ -116,7 +116,7 @@ class Trainer:
         if done == 0:
             stage.start(self.source, self.config.seed)
         if runtime.activation_checkpointing:
-            _keep_no_activations(stage.model)
+            checkpoint_activations(stage.model)
         self._wrapped = self.parallel.wrap(stage, bfloat16=stage.precision == "bfloat16")
         if runtime.compile:
             for block in transformer_blocks(stage):
@@ -320,12 +320,6 @@ class Trainer:
         names = list(sums)
         values = self._add_up([sums[name] for name in names])
         return {f"val_{name}": value for name, value in zip(names, values, strict=True)}
-
-
-def _keep_no_activations(model: NeuroLM) -> None:
-    # transformers 5.23 has renamed it.
-    enable = getattr(model, "activation_checkpointing_enable", None)
-    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def _leave_signals_to_parent(worker: int) -> None:
