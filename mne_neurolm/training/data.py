@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ..patches import PATCH_SIZE, VOLTS_PER_UNIT, Patches
 from ..store import Store
 from ..tokens import EEGTokens
-from .plan import Plan, Windows, phases, share
+from .plan import Bucket, Plan, Windows, phases, share
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,10 +145,9 @@ class Source(Dataset):
         """Return the number of windows of a step, all processes together."""
         return len(self.plan.batch(step).rows)
 
-    def shape(self, step: int) -> tuple[int, int]:
-        """Return the number of channels and of seconds of a step's windows."""
-        bucket = self.windows.buckets[self.plan.batch(step).bucket]
-        return len(bucket.channels), bucket.n_seconds
+    def bucket(self, step: int) -> Bucket:
+        """Return what the windows of a step share."""
+        return self.windows.buckets[self.plan.batch(step).bucket]
 
     def _name(self, row: int) -> str:
         return f"set {int(self.windows.recording[row])}"

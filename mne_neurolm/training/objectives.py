@@ -34,7 +34,7 @@ def vq_objective(
     Parameters
     ----------
     vq : VQ
-        The neural tokenizer; its codebook moves if it is in training mode.
+        The neural tokenizer; in training mode its codebook collects the rows that it will move by.
     patches : Tensor, shape (B, N, 200)
         Patches in units of 100 µV.
     channels, times : Tensor of int64, shape (N,) or (B, N)

@@ -8,6 +8,7 @@ over batches and processes they are the step's losses, however the step was divi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,6 +103,10 @@ class Stage(nn.Module):
     ) -> dict[str, Tensor]:
         """Return what :meth:`forward` returns."""
         raise NotImplementedError
+
+    def question_lengths(self, task: int) -> dict[str, Any]:
+        """Return what :func:`~mne_neurolm.training.cost.step_flops` must know of a task."""
+        return {}
 
     def after_step(self, step: int) -> dict[str, float]:
         """Do what follows an optimiser step; returns more to log."""
@@ -338,6 +343,14 @@ class InstructionStage(_LanguageModelStage):
     def weights(self) -> list[np.ndarray]:
         """Number of tokens of each answer of each task."""
         return [np.array([len(a) for a in encoded.answers]) for encoded in self.encoded]
+
+    def question_lengths(self, task: int) -> dict[str, Any]:
+        """Return the number of tokens of a task's question and of its answers."""
+        encoded = self.encoded[task]
+        return {
+            "prompt_length": len(encoded.prompt),
+            "answer_lengths": [len(answer) for answer in encoded.answers],
+        }
 
     def eeg_losses(self, batch: EEGBatch, step: int) -> dict[str, Tensor]:
         """Return the loss over the answers' tokens and the accuracy of the likeliest answer."""

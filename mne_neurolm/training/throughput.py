@@ -36,7 +36,8 @@ class Throughput:
     def add(self, source: Source, step: int, text: tuple[int, int]) -> None:
         """Count a step."""
         n_windows = source.n_windows(step)
-        n_channels, n_seconds = source.shape(step)
+        channels, n_seconds, task = source.bucket(step)
+        n_channels = len(channels)
         self._steps += 1
         self._windows += n_windows
         self._tokens += n_windows * n_channels * n_seconds + text[0] * text[1]
@@ -47,6 +48,7 @@ class Throughput:
             n_channels,
             n_seconds,
             *text,
+            **self._stage.question_lengths(task),
         )
 
     def read(self) -> dict[str, float]:
