@@ -149,7 +149,7 @@ def parse(stage: str, argv: Sequence[str]) -> Arguments:
     default: Any = _from_recipe(stage, preset)
     if from_file:
         from_file.pop("stage", None)
-        default = _parse_flags(_as_flags(from_file), default, f"{early.config} for {program}")
+        default = _over(default, from_file, f"{early.config} for {program}")
     return _parse_flags(argv, default, program)
 
 
@@ -158,6 +158,16 @@ def _from_recipe(stage: str, preset: str) -> Arguments:
     groups = {name: getattr(settings, name) for name in _GROUPS}
     missing: Any = tyro.MISSING
     return Arguments(store=missing, output=missing, stage=stage, **groups)
+
+
+def _over(default: Arguments, from_file: dict[str, Any], program: str) -> Arguments:
+    """Return the settings of a file over others; the paths may still come from flags."""
+    required = [name for name in ("store", "output") if name not in from_file]
+    stand_ins = {name: Path(name) for name in required}
+    default = dataclasses.replace(default, **stand_ins)
+    settings = _parse_flags(_as_flags(from_file), default, program)
+    missing: Any = tyro.MISSING
+    return dataclasses.replace(settings, **dict.fromkeys(required, missing))
 
 
 def _parse_flags(argv: Sequence[str], default: Arguments, program: str) -> Arguments:
