@@ -66,7 +66,14 @@ class TrainingConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "max_steps", "batch_size", "micro_batch_size"):
+        for name in (
+            "max_epochs",
+            "max_steps",
+            "batch_size",
+            "micro_batch_size",
+            "text_batch_size",
+            "text_length",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value}.")
