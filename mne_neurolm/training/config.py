@@ -307,7 +307,7 @@ _TINY_DATA = DataConfig(max_tokens=128)
 _TINY = {
     "tokenizer": RunConfig(
         training=TrainingConfig(
-            max_epochs=4,
+            max_epochs=6,
             batch_size=16,
             lr=1e-3,
             min_lr=1e-4,
