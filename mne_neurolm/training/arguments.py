@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -142,8 +143,11 @@ def parse(stage: str, argv: Sequence[str]) -> Arguments:
     first.add_argument("--resume", action="store_true")
     early, _ = first.parse_known_args(list(argv))
     program = f"python -m mne_neurolm.pretrain {stage}"
-    if early.resume and early.output is not None and "--help" not in argv and "-h" not in argv:
-        return _resume(stage, argv, RunDirectory(early.output), program)
+    asks_help = "--help" in argv or "-h" in argv
+    if early.output is not None and not asks_help:
+        run = RunDirectory(early.output)
+        if early.resume or (_was_restarted() and run.config.exists()):
+            return _resume(stage, argv, run, program)
     from_file = _read_file(early.config) if early.config is not None else {}
     preset = early.preset or from_file.get("preset") or "tiny"
     default: Any = _from_recipe(stage, preset)
@@ -151,6 +155,11 @@ def parse(stage: str, argv: Sequence[str]) -> Arguments:
         from_file.pop("stage", None)
         default = _over(default, from_file, f"{early.config} for {program}")
     return _parse_flags(argv, default, program)
+
+
+def _was_restarted() -> bool:
+    """Tell whether torchrun has started this process in place of one that failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def _from_recipe(stage: str, preset: str) -> Arguments:
@@ -185,7 +194,7 @@ def _resume(stage: str, argv: Sequence[str], run: RunDirectory, program: str) ->
     before = _parse_flags(
         _as_flags(saved), _from_recipe(stage, saved.get("preset", "tiny")), f"{run.config}"
     )
-    after = _parse_flags(argv, before, program)
+    after = dataclasses.replace(_parse_flags(argv, before, program), resume=True)
     old, new = _flatten(before.as_values()), _flatten(after.as_values())
     changed = {name for name in new if new[name] != old.get(name)}
     refused = sorted(

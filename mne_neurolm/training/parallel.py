@@ -59,10 +59,7 @@ class Parallel:
         # Without cpu=True on a machine that has no GPU, processes of one torchrun would not join:
         # each would train a model of its own.
         on_cpu = resolve_device(runtime.device).type == "cpu"
-        handlers = [
-            # Codebooks are synchronised by their own sums, and nothing else is a buffer.
-            accelerate.DistributedDataParallelKwargs(broadcast_buffers=False),
-        ]
+        handlers = []
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             # Checkpoints are written by CPU threads, which need a backend of their own.
             backend = "gloo" if on_cpu else "cpu:gloo,cuda:nccl"
