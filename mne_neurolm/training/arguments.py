@@ -172,11 +172,11 @@ def _from_recipe(stage: str, preset: str) -> Arguments:
 def _over(default: Arguments, from_file: dict[str, Any], program: str) -> Arguments:
     """Return the settings of a file over others; the paths may still come from flags."""
     required = [name for name in ("store", "output") if name not in from_file]
-    stand_ins = {name: Path(name) for name in required}
+    stand_ins: dict[str, Any] = {name: Path(name) for name in required}
+    missing: dict[str, Any] = dict.fromkeys(required, tyro.MISSING)
     default = dataclasses.replace(default, **stand_ins)
     settings = _parse_flags(_as_flags(from_file), default, program)
-    missing: Any = tyro.MISSING
-    return dataclasses.replace(settings, **dict.fromkeys(required, missing))
+    return dataclasses.replace(settings, **missing)
 
 
 def _parse_flags(argv: Sequence[str], default: Arguments, program: str) -> Arguments:
