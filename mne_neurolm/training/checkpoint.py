@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from concurrent.futures import Future
@@ -24,6 +25,7 @@ from torch.distributed.checkpoint.api import CheckpointException  # not an Excep
 from .parallel import Parallel
 
 STATE = "state.json"
+_NAME = re.compile(r"step-(?P<step>\d+)")
 _UNFINISHED = ".unfinished"
 _SPARE = 64 * 2**20  # bytes that must stay free beside a checkpoint
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's
@@ -61,8 +63,9 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps of complete checkpoints, oldest first."""
-        names = [p.name for p in self.folder.glob("step-*") if (p / STATE).is_file()]
-        return sorted(int(name.removeprefix("step-")) for name in names)
+        # A folder that was not renamed yet does not count, even if all its files are there.
+        named = [(p, _NAME.fullmatch(p.name)) for p in self.folder.glob("step-*")]
+        return sorted(int(m["step"]) for p, m in named if m and (p / STATE).is_file())
 
     def path(self, step: int) -> Path:
         """Return the folder of a checkpoint."""

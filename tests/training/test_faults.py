@@ -106,6 +106,20 @@ def test_killed_while_saving(
     assert not list(run.glob("checkpoints/*.unfinished"))
 
 
+def test_killed_before_a_checkpoint_is_renamed(
+    inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path
+) -> None:
+    """All its files are there, but nothing says that they are: it does not count."""
+    run = tmp_path / "run"
+    shutil.copytree(whole["tokenizer"], run)
+    _rewind(run)
+    newest = sorted(run.glob("checkpoints/step-*"))[-1]
+    newest.rename(newest.with_name(f"{newest.name}.unfinished"))
+    assert pretrain(["tokenizer", *flags("tokenizer", inputs, run, whole), "--resume"]) == 0
+    assert numbers(run) == numbers(whole["tokenizer"])
+    assert not list(run.glob("checkpoints/*.unfinished"))
+
+
 def test_asked_to_stop(inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path) -> None:
     """SIGTERM saves and ends well."""
     run = tmp_path / "run"
