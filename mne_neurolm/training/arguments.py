@@ -143,16 +143,17 @@ def parse(stage: str, argv: Sequence[str]) -> Arguments:
     first.add_argument("--resume", action="store_true")
     early, _ = first.parse_known_args(list(argv))
     program = f"python -m mne_neurolm.pretrain {stage}"
-    asks_help = "--help" in argv or "-h" in argv
-    if early.output is not None and not asks_help:
-        run = RunDirectory(early.output)
-        if early.resume or (_was_restarted() and run.config.exists()):
-            return _resume(stage, argv, run, program)
     from_file = _read_file(early.config) if early.config is not None else {}
+    from_file.pop("stage", None)
+    output = early.output or from_file.get("output")
+    if output is not None and "--help" not in argv and "-h" not in argv:
+        run = RunDirectory(output)
+        resume = early.resume or from_file.get("resume") is True
+        if resume or (_was_restarted() and run.config.exists()):
+            return _resume(stage, argv, from_file, run, program)
     preset = early.preset or from_file.get("preset") or "tiny"
     default: Any = _from_recipe(stage, preset)
     if from_file:
-        from_file.pop("stage", None)
         default = _over(default, from_file, f"{early.config} for {program}")
     return _parse_flags(argv, default, program)
 
@@ -183,7 +184,9 @@ def _parse_flags(argv: Sequence[str], default: Arguments, program: str) -> Argum
     return tyro.cli(Arguments, args=list(argv), default=default, prog=program)
 
 
-def _resume(stage: str, argv: Sequence[str], run: RunDirectory, program: str) -> Arguments:
+def _resume(
+    stage: str, argv: Sequence[str], from_file: dict[str, Any], run: RunDirectory, program: str
+) -> Arguments:
     saved = run.read_config()
     its_stage = saved.pop("stage", None)
     if its_stage != stage:
@@ -194,7 +197,8 @@ def _resume(stage: str, argv: Sequence[str], run: RunDirectory, program: str) ->
     before = _parse_flags(
         _as_flags(saved), _from_recipe(stage, saved.get("preset", "tiny")), f"{run.config}"
     )
-    after = dataclasses.replace(_parse_flags(argv, before, program), resume=True)
+    after = _parse_flags(_as_flags(from_file), before, program) if from_file else before
+    after = dataclasses.replace(_parse_flags(argv, after, program), resume=True)
     old, new = _flatten(before.as_values()), _flatten(after.as_values())
     changed = {name for name in new if new[name] != old.get(name)}
     refused = sorted(

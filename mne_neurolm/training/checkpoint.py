@@ -215,6 +215,12 @@ class Checkpoints:
         for folder in self.folder.glob(f"step-*{_UNFINISHED}"):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def remove_after(self, step: int) -> None:
+        """Remove checkpoints of later steps."""
+        for later in self.steps():
+            if later > step:
+                shutil.rmtree(self.path(later), ignore_errors=True)
+
     def _remove_old(self, best_step: int | None) -> None:
         for step in self.steps()[: -self.keep_last]:
             if step != best_step:

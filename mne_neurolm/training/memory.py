@@ -63,7 +63,9 @@ def train_tokenizer(
     """
     config = config or per_gpu(TOKENIZER_DEFAULTS)
     _require_samples(data)
-    stage = TokenizerStage(model, alignment=config.alignment, with_text=text is not None)
+    stage = TokenizerStage(
+        model, alignment=config.alignment, with_text=text is not None, seed=config.seed
+    )
     return _train(stage, data, text, config)
 
 

@@ -82,6 +82,8 @@ def pretrain(arguments: Arguments) -> int:
             run.lock()
         parallel.barrier()
         trainer = _make_trainer(arguments, data, stage, parallel, run)
+        if parallel.is_main:  # what may change counts from now on, also when resumed again
+            run.write_config(arguments.as_values())
         began = time.monotonic()
         trainer.fit()
         if parallel.is_main and run.read_status().get("status") == "finished":
@@ -226,6 +228,7 @@ def _make_stage(arguments: Arguments, data: _Data, precision: str) -> Stage:
             model,
             alignment=arguments.training.alignment,
             with_text=with_text,
+            seed=arguments.training.seed,
             precision=precision,
         )
     if arguments.stage == "autoregressive":

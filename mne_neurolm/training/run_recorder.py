@@ -104,6 +104,8 @@ class RunRecorder(Recorder):
         self._last_saved = step
         if self.parallel.is_main:
             self.checkpoints.remove_unfinished()
+            # They are damaged, and would be kept in place of those to come.
+            self.checkpoints.remove_after(step)
             self._log = MetricsLog(self.directory.metrics, after_step=step)
             self.directory.set_status("running", step)
             self._start_trackers()

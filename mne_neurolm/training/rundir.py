@@ -72,6 +72,10 @@ class RunDirectory:
         versions = {name: _version(name) for name in _PACKAGES}
         _write(self.status, json.dumps({**facts, "versions": versions}, indent=1) + "\n")
         # Last: a folder with a configuration is a run.
+        self.write_config(config)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write the settings of the run."""
         _write(self.config, yaml.safe_dump(config, sort_keys=False))
 
     def read_config(self) -> dict[str, Any]:

@@ -127,6 +127,8 @@ class TokenizerStage(Stage):
         Strength of the alignment with text at the end of training.
     with_text : bool
         Whether there will be text to align with.
+    seed : int
+        What codes start from, and where dead ones are revived, depends on it.
     precision : str
         See :class:`Stage`.
 
@@ -145,10 +147,12 @@ class TokenizerStage(Stage):
         *,
         alignment: float = 1.0,
         with_text: bool = True,
+        seed: int = 0,
         precision: str = "float32",
     ) -> None:
         super().__init__(model, precision)
         self.alignment = alignment
+        model.vq.codebook.seed = seed
         if with_text:
             model._require_language_model()
             width = model.backbone.get_input_embeddings().embedding_dim
@@ -168,7 +172,6 @@ class TokenizerStage(Stage):
     def start(self, source: Source, seed: int) -> None:
         """Standardise logarithmic spectra over the data, and initialise the codebook."""
         vq = self.model.vq
-        vq.codebook.seed = seed
         if vq.frequency_target == "log_magnitude":
             self._standardize(source, seed)
         if not vq.codebook.initialized:

@@ -84,6 +84,12 @@ class Trainer:
         self.num_workers = num_workers
         self.steps_per_epoch = source.plan.steps_per_epoch
         self.n_steps = config.max_steps or config.max_epochs * self.steps_per_epoch
+        done = self.recorder.completed_steps()
+        if done > self.n_steps:
+            raise ValueError(
+                f"{stage.description}: {done} steps are done already, more than the "
+                f"{self.n_steps} asked for; give --max-steps {done} or more, or leave it out."
+            )
 
     def fit(self) -> list[dict[str, float]]:
         """Train to the end, or until a signal asks to stop.

@@ -105,6 +105,21 @@ def test_everything_comes_back_from_a_run(tmp_path: Path) -> None:
         parse("instruct", ["--output", str(tmp_path / "run"), "--resume", "--max-steps", "9"])
 
 
+def test_a_file_counts_when_a_run_resumes(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create(parse("tokenizer", ["--store", "s", "--output", str(run.path)]).as_values(), {})
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"output: {run.path}\nresume: true\nruntime: {{log_every: 7}}\n")
+    arguments = parse("tokenizer", ["--config", str(path)])
+    assert arguments.resume and arguments.runtime.log_every == 7
+    path.write_text("training: {lr: 0.5}")
+    with pytest.raises(ValueError, match="training.lr was 0.001, now 0.5"):
+        parse("tokenizer", ["--output", str(run.path), "--resume", "--config", str(path)])
+    path.write_text(f"output: {tmp_path / 'absent'}\nresume: true\n")
+    with pytest.raises(FileNotFoundError, match="There is no run to resume"):
+        parse("tokenizer", ["--config", str(path)])
+
+
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [

@@ -17,6 +17,8 @@ from launching import SMALL, finish, kill_when, n_logged, numbers, start, write_
 from mne_neurolm import NeuroLM, NeuroLMClassifier, NeuroLMTokenizer
 from mne_neurolm.prepare_text import main as prepare_text
 from mne_neurolm.pretrain import main as pretrain
+from mne_neurolm.training import checkpoint
+from mne_neurolm.training.parallel import Parallel
 
 STEPS = 12
 
@@ -46,7 +48,10 @@ def flags(stage: str, inputs: dict[str, Path], output: Path, runs: dict[str, Pat
     before = {"autoregressive": "tokenizer", "instruct": "autoregressive"}
     listed = ["--store", inputs["store"], "--text", inputs["text"], "--output", output]
     listed += ["--max-steps", STEPS, "--batch-size", 5, "--preset", "tiny", *SMALL]
-    listed += ["--checkpoint.every-steps", 3, "--data.num-workers", 0]
+    # A seed other than the default, and codes that are revived: both must survive a restart.
+    listed += ["--checkpoint.every-steps", 3, "--data.num-workers", 0, "--seed", 3]
+    if stage == "tokenizer":
+        listed += ["--model.dead-code-threshold", 5]
     if stage in before:
         listed += ["--init", runs[before[stage]]]
     if stage == "instruct":
@@ -151,6 +156,13 @@ def test_a_damaged_checkpoint_is_passed_over(
     with pytest.warns(RuntimeWarning, match="step 12 is damaged and passed over: .* bytes"):
         assert pretrain(["tokenizer", *settings, "--resume"]) == 0
     assert numbers(run) == numbers(whole["tokenizer"])
+    # None that is damaged is kept in place of a good one.
+    assert checkpoint.Checkpoints(
+        run / "checkpoints", Parallel(torch.device("cpu"))
+    ).readable() == (
+        [9, 12],
+        {},
+    )
 
 
 def test_no_checkpoint_is_left(
@@ -172,6 +184,25 @@ def _rewind(run: Path) -> None:
     shutil.rmtree(run / "model")
     status = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**status, "status": "running"}))
+
+
+def test_a_longer_run_stays_longer(
+    inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path, capsys
+) -> None:
+    """What a run was resumed with counts when it is resumed again, as schedulers do."""
+    run = tmp_path / "run"
+    shutil.copytree(whole["tokenizer"], run)
+    settings = ["--output", str(run), "--resume", "--data.num-workers", "0"]
+    with pytest.warns(RuntimeWarning, match="max_steps was 12 and is now 5"):
+        assert pretrain(["tokenizer", *settings, "--max-steps", "5"]) == 1
+    assert "12 steps are done already, more than the 5 asked for" in capsys.readouterr().err
+    with pytest.warns(RuntimeWarning, match="max_steps was 12 and is now 15"):
+        assert pretrain(["tokenizer", *settings, "--max-steps", "15"]) == 0
+    assert len(numbers(run)) == 15
+    _rewind(run)
+    shutil.rmtree(run / "checkpoints" / "step-00000015")
+    assert pretrain(["tokenizer", *settings]) == 0
+    assert [entry["step"] for entry in numbers(run)] == list(range(1, 16))
 
 
 def test_states_of_a_run(

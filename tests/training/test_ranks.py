@@ -97,10 +97,12 @@ def test_codebooks_are_identical(runs: Path, kind: str) -> None:
     np.testing.assert_allclose(first, alone, atol=1e-3)
 
 
-def test_two_processes_resume_as_one(runs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_resume_as_one(runs: Path, tmp_path: Path, strategy: str) -> None:
     """A run of two processes that is killed goes on with one, over the same data."""
     run = tmp_path / "run"
     settings = flags(runs, "tokenizer", run, "--checkpoint.every-steps", "3")
+    settings += ["--runtime.strategy", strategy]
     process = start_run("tokenizer", settings, processes=2)
     assert kill_when(process, lambda: n_logged(run) >= 8)
     assert pretrain(["tokenizer", *settings, "--resume"]) == 0
