@@ -10,6 +10,8 @@ from contextlib import nullcontext
 
 from mne.utils import use_log_level
 
+from .utils.optional import import_optional
+
 _STAGES = ("tokenizer", "autoregressive", "instruct")
 _DESCRIPTION = """\
 Train one of the three stages of NeuroLM from a store of recordings, on one process or many:
@@ -51,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rank = int(os.environ.get("RANK", "0"))
     with use_log_level("INFO") if rank == 0 else nullcontext():
         try:
+            for name in ("accelerate", "pyarrow", "tyro"):
+                import_optional(name, extra="train", purpose="Pretraining")
             from .training.arguments import parse
             from .training.pretraining import pretrain
 

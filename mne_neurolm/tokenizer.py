@@ -20,8 +20,6 @@ from .models.inference import encode_patches
 from .models.neurolm import NeuroLM
 from .patches import PATCH_SIZE, Patches, make_patches
 from .tokens import EEGTokens, feature_names
-from .training.config import TrainingConfig
-from .training.memory import train_tokenizer
 from .utils.device import autocast, resolve_device
 from .utils.docs import fill_doc
 from .utils.logging import shows_progress
@@ -318,6 +316,10 @@ class NeuroLMTokenizer(TransformerMixin, BaseEstimator):
         return own.get("transform", get_config()["transform_output"]) != "default"
 
     def _train(self, config: NeuroLMConfig, patches: Patches) -> NeuroLM:
+        # Most tokenizers are not trained, and need no trainer.
+        from .training.config import TrainingConfig
+        from .training.memory import train_tokenizer
+
         seed = int(check_random_state(self.random_state).randint(2**31))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

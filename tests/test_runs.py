@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
+from mne.utils import catch_logging
 
 from mne_neurolm.runs import format_history, main, write_run_report
 
@@ -109,21 +110,23 @@ def test_what_is_no_run(tmp_path: Path, capsys) -> None:
 
 
 def test_without_matplotlib_the_report_says_what_to_install(
-    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [m for m in sys.modules if m.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
-    html = write_run_report(run).read_text(encoding="utf-8")
-    for message in (html.replace("&#x27;", "'"), caplog.text):
+    with catch_logging(verbose=True) as log:
+        html = write_run_report(run).read_text(encoding="utf-8")
+    for message in (html.replace("&#x27;", "'"), log.getvalue()):
         assert "python -m pip install 'mne-neurolm[viz]'" in message
     assert "<td>loss</td>" in html and "<img" not in html
     assert not (run / "curves.png").exists()
 
 
-def test_steps_without_any_number_are_reported(run: Path, caplog) -> None:
+def test_steps_without_any_number_are_reported(run: Path) -> None:
     (run / "metrics.jsonl").write_text('{"step": 1, "loss": null, "skipped": 1}\n')
-    html = write_run_report(run).read_text(encoding="utf-8")
-    assert "no line holds a number" in html and "no line holds a number" in caplog.text
+    with catch_logging(verbose=True) as log:
+        html = write_run_report(run).read_text(encoding="utf-8")
+    assert "no line holds a number" in html and "no line holds a number" in log.getvalue()
     assert "1 of them skipped" in html
 
 

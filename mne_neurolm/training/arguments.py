@@ -51,8 +51,8 @@ class Arguments:
 
     Attributes
     ----------
-    store : Path
-        Store of recordings that mne_neurolm.prepare wrote.
+    store : str
+        Store of recordings that mne_neurolm.prepare wrote: a folder, or the URL of one.
     output : Path
         Folder of the run.
     text : Path | None
@@ -81,7 +81,7 @@ class Arguments:
         Device, precision, processes, logging.
     """
 
-    store: Path
+    store: str
     output: Path
     text: Path | None = None
     preset: Literal["tiny", "b", "l", "xl"] = "tiny"
@@ -103,8 +103,11 @@ class Arguments:
         return RunConfig(**{name: getattr(self, name) for name in _GROUPS})
 
     def as_values(self) -> dict[str, Any]:
-        """Return everything as plain values, for a YAML file."""
+        """Return everything as plain values, paths absolute, for a YAML file."""
         values = _plain(dataclasses.asdict(self))
+        for name in ("store", "output", "text", "init"):
+            values[name] = _absolute(values[name], always=name != "init")
+        values["tasks"] = [_absolute(task) for task in values["tasks"]]
         values = {"stage": values.pop("stage"), **values}
         for name in ("resume", "config"):
             del values[name]
@@ -173,9 +176,9 @@ def _from_recipe(stage: str, preset: str) -> Arguments:
 def _over(default: Arguments, from_file: dict[str, Any], program: str) -> Arguments:
     """Return the settings of a file over others; the paths may still come from flags."""
     required = [name for name in ("store", "output") if name not in from_file]
-    stand_ins: dict[str, Any] = {name: Path(name) for name in required}
+    stand_ins: dict[str, Any] = {"store": "store", "output": Path("output")}
     missing: dict[str, Any] = dict.fromkeys(required, tyro.MISSING)
-    default = dataclasses.replace(default, **stand_ins)
+    default = dataclasses.replace(default, **{name: stand_ins[name] for name in required})
     settings = _parse_flags(_as_flags(from_file), default, program)
     return dataclasses.replace(settings, **missing)
 
@@ -259,6 +262,13 @@ def _as_flags(values: dict[str, Any]) -> list[str]:
         else:
             flags += [f"--{flag}", str(value)]
     return flags
+
+
+def _absolute(path: str | None, *, always: bool = False) -> str | None:
+    """Return a path that means the same from any folder; URLs, and names of models, stay."""
+    if path is None or "://" in path or not (always or Path(path).expanduser().exists()):
+        return path
+    return str(Path(path).expanduser().resolve())
 
 
 def _plain(value: Any) -> Any:

@@ -63,9 +63,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps of complete checkpoints, oldest first."""
-        # A folder that was not renamed yet does not count, even if all its files are there.
-        named = [(p, _NAME.fullmatch(p.name)) for p in self.folder.glob("step-*")]
-        return sorted(int(m["step"]) for p, m in named if m and (p / STATE).is_file())
+        return complete_steps(self.folder)
 
     def path(self, step: int) -> Path:
         """Return the folder of a checkpoint."""
@@ -247,6 +245,13 @@ class Checkpoints:
         problems: list[str] = [""] * self.parallel.world
         distributed.all_gather_object(problems, problem, group=self._group)
         return next((p for p in problems if p), "")
+
+
+def complete_steps(folder: Path) -> list[int]:
+    """Return the steps of the complete checkpoints in a folder, oldest first."""
+    # One that was not renamed yet does not count, even if all its files are there.
+    named = [(path, _NAME.fullmatch(path.name)) for path in folder.glob("step-*")]
+    return sorted(int(m["step"]) for path, m in named if m and (path / STATE).is_file())
 
 
 def _cause(error: BaseException) -> str:

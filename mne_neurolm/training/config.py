@@ -72,11 +72,19 @@ class TrainingConfig:
             "batch_size",
             "micro_batch_size",
             "text_batch_size",
-            "text_length",
         ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value}.")
+        if self.text_length < 2:
+            raise ValueError(
+                f"text_length must be at least 2, a token and the next; got {self.text_length}."
+            )
+        for name in ("weight_decay", "grad_clip", "alignment"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more; got {getattr(self, name)}.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be 0 or more and below 1; got {self.betas}.")
         if not 0 < self.min_lr <= self.lr:
             raise ValueError(
                 f"Learning rates must satisfy 0 < min_lr <= lr; got {self.min_lr} and {self.lr}."

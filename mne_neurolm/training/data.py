@@ -40,6 +40,9 @@ class EEGBatch:
     share : float
         What these windows count for in the loss of the step, 0 to 1. A process for which none are
         left gets some that count 0, so that all processes run the same computation.
+    window_share : float
+        What they count for in means over windows. The loss may be a mean over tokens, of which
+        windows have different numbers.
     """
 
     channels: Tensor
@@ -51,6 +54,7 @@ class EEGBatch:
     labels: Tensor | None = None
     task: int = -1
     share: float = 1.0
+    window_share: float = 1.0
 
     def pin_memory(self) -> EEGBatch:
         """Return the batch in memory that a GPU can read while the CPU goes on."""
@@ -100,6 +104,9 @@ class Source(Dataset):
     weights : sequence of ndarray | None
         For each task, what a window with each answer counts for in the loss: the answer's number of
         tokens. None: windows count equally.
+    of_all : bool
+        Let shares be those of all windows in place of the step's, so that steps add up to a mean
+        over all: for validation. Default False.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class Source(Dataset):
         world: int = 1,
         micro_batch_size: int | None = None,
         weights: Sequence[np.ndarray] | None = None,
+        of_all: bool = False,
     ) -> None:
         self.windows = windows
         self.plan = plan
@@ -118,6 +126,7 @@ class Source(Dataset):
         self.world = world
         self.micro_batch_size = micro_batch_size
         self.weights = weights
+        self.of_all = of_all
 
     def __getitem__(self, step: int) -> list[EEGBatch]:
         """Return what this process computes in a step, at least one batch."""
@@ -125,11 +134,13 @@ class Source(Dataset):
         largest = -(-len(rows) // self.world)
         n_pieces = -(-largest // (self.micro_batch_size or largest))  # the same in all processes
         own = share(rows, self.rank, self.world)
-        total = self._weight(bucket, rows)
+        counted = np.arange(len(self.windows)) if self.of_all else rows
+        total = self._weight(counted)
         batches = []
         for piece in np.array_split(own, n_pieces):
             batch = self.load(bucket, piece if len(piece) else rows[:1], epoch)
-            batch.share = self._weight(bucket, piece) / total
+            batch.share = self._weight(piece) / total
+            batch.window_share = len(piece) / len(counted)
             batches.append(batch)
         return batches
 
@@ -152,11 +163,12 @@ class Source(Dataset):
     def _name(self, row: int) -> str:
         return f"set {int(self.windows.recording[row])}"
 
-    def _weight(self, bucket: int, rows: np.ndarray) -> float:
+    def _weight(self, rows: np.ndarray) -> float:
         if self.weights is None:
             return float(len(rows))
-        task = self.windows.buckets[bucket].task
-        return float(self.weights[task][self.windows.label[rows]].sum())
+        tasks = np.array([bucket.task for bucket in self.windows.buckets])
+        task, label = tasks[self.windows.bucket[rows]], self.windows.label[rows]
+        return float(sum(self.weights[t][label[task == t]].sum() for t in np.unique(task).tolist()))
 
     def _template(self, bucket: int, rows: np.ndarray) -> dict[str, Any]:
         """Return the fields of a batch that all kinds of sources share."""

@@ -175,42 +175,52 @@ def label_windows(
     ValueError
         If a task has no windows to train on.
     """
-    rows: dict[str, list] = {"train": [], "val": []}
-    for number, rule in enumerate(rules):
-        there = [i for i, r in enumerate(recordings) if re.search(rule.files, r.name)]
-        cut = {i: _cut(recordings[i], rule) for i in there}
-        there = [i for i in there if cut[i]]
-        for split, indices in _split(recordings, there, rule, val_fraction).items():
-            for i in indices:
-                channels = tuple(sorted(recordings[i].channels))
-                bucket = Bucket(channels, int(rule.duration), number)
-                rows[split] += [(bucket, i, start, 0, label) for start, label in cut[i]]
+    cuts = [
+        {i: _cut(r, rule) for i, r in enumerate(recordings) if re.search(rule.files, r.name)}
+        for rule in rules
+    ]
+    there = sorted({i for cut in cuts for i in cut if cut[i]})
+    splits = _split(recordings, there, rules, val_fraction)
+    rows: dict[str, list] = {"train": [], "val": [], "test": []}
+    for number, (rule, cut) in enumerate(zip(rules, cuts, strict=True)):
+        for i, windows in cut.items():
+            if not windows:
+                continue
+            bucket = Bucket(tuple(sorted(recordings[i].channels)), int(rule.duration), number)
+            rows[splits[i]] += [(bucket, i, start, 0, label) for start, label in windows]
         count = sum(row[0].task == number for row in rows["train"])
         if not count:
             raise ValueError(
-                f"Task {rule.task.name!r}: no window to train on. {len(there)} of "
-                f"{len(recordings)} recordings have windows of {rule.duration:g} s with the labels "
-                f"{list(rule.task.labels)}; names must match {rule.files!r}. Annotations in the "
-                f"store: {_descriptions(recordings)}."
+                f"Task {rule.task.name!r}: no window to train on. {sum(map(bool, cut.values()))} "
+                f"of {len(recordings)} recordings have windows of {rule.duration:g} s with the "
+                f"labels {list(rule.task.labels)}; names must match {rule.files!r}. Annotations in "
+                f"the store: {_descriptions(recordings)}."
             )
         logger.info(f"Task {rule.task.name!r}: {count} windows to train on.")
     return make_windows(rows["train"]), make_windows(rows["val"])
 
 
 def _split(
-    recordings: Sequence, there: list[int], rule: LabelRule, val_fraction: float
-) -> dict[str, list[int]]:
-    if rule.splits is None:
-        train, val = split_recordings([recordings[i] for i in there], val_fraction)
-        return {"train": [there[i] for i in train], "val": [there[i] for i in val]}
-    parts: dict[str, list[int]] = {"train": [], "val": []}
-    for i in there:
-        match = re.search(rule.files, recordings[i].name)
-        subject = int(match["subject"]) if match else -1
-        for split, name in (("train", "train"), ("validation", "val")):
-            if subject in rule.splits[split]:
-                parts[name].append(i)
-    return parts
+    recordings: Sequence, there: list[int], rules: Sequence[LabelRule], val_fraction: float
+) -> dict[int, str]:
+    """Return the part of each recording: one for all tasks, so that no subject is in two."""
+    fixed: dict[tuple[str, str], str] = {}
+    for rule in rules:
+        for i in there if rule.splits is not None else []:
+            match = re.search(rule.files, recordings[i].name)
+            subject = int(match["subject"]) if match else -1
+            for split, numbers in (rule.splits or {}).items():
+                if subject in numbers:
+                    fixed[_subject(recordings[i])] = "val" if split == "validation" else split
+    free = [i for i in there if _subject(recordings[i]) not in fixed]
+    train, val = split_recordings([recordings[i] for i in free], val_fraction)
+    splits = {i: fixed.get(_subject(recordings[i]), "test") for i in there}
+    splits |= {free[i]: "train" for i in train} | {free[i]: "val" for i in val}
+    return splits
+
+
+def _subject(recording: Any) -> tuple[str, str]:
+    return recording.dataset, recording.subject
 
 
 def _cut(recording: Any, rule: LabelRule) -> list[tuple[int, int]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mne.utils import warn
+
 from ..utils.history import load_metrics
 
 #: Fields that tell how fast a step was. They differ between two runs of the same numbers.
@@ -31,7 +33,11 @@ class MetricsLog:
 
     def __init__(self, path: Path, after_step: int = 0) -> None:
         # Before the first checkpoint nothing is kept, and there may be nothing to read.
-        before = load_metrics(path) if after_step else []
+        before = []
+        if after_step and path.exists():
+            before = load_metrics(path)
+        elif after_step:
+            warn(f"{path} is gone; the log starts again after step {after_step}.")
         kept = [entry for entry in before if entry["step"] <= after_step]
         aside = path.with_name(path.name + ".unfinished")
         with aside.open("w") as file:

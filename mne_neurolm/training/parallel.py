@@ -103,9 +103,12 @@ class Parallel:
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
         mesh = init_device_mesh(self.device.type, (self.world,))
-        # Gradients are summed in float32, and losses stay float32, in either precision.
+        # Gradients are summed in float32, and what flows between blocks stays float32, as without
+        # sharding: autocast makes matrix products bfloat16.
         policy = MixedPrecisionPolicy(
-            param_dtype=torch.bfloat16 if bfloat16 else None, reduce_dtype=torch.float32
+            param_dtype=torch.bfloat16 if bfloat16 else None,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,
         )
         for block in transformer_blocks(stage):
             fully_shard(block, mesh=mesh, mp_policy=policy)
@@ -114,12 +117,11 @@ class Parallel:
 
     def accumulate(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager:
         """Return a context for one forward and backward pass; gradients are summed in the last."""
-        if self.world == 1:
+        # Sharded gradients are summed each time: keeping them whole until the last pass would take
+        # the memory that sharding is for.
+        if self.world == 1 or self.strategy == "fsdp" or last:
             return nullcontext()
-        if self.strategy == "fsdp":
-            wrapped.set_requires_gradient_sync(last)  # type: ignore[operator]
-            return nullcontext()
-        return nullcontext() if last else self.accelerator.no_sync(wrapped)
+        return self.accelerator.no_sync(wrapped)
 
     def clip(self, parameters: list[Tensor], max_norm: float) -> Tensor:
         """Scale gradients to a largest norm (0: leave them), and return the norm before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,22 +12,20 @@ import torch
 from mne.utils import logger, warn
 from torch import distributed
 
-from ..models.config import NeuroLMConfig
-from ..models.hub import load_model
 from ..models.neurolm import NeuroLM
 from ..store import Store, TextCorpus
 from ..utils.history import load_metrics
 from ..utils.optional import import_optional
-from .config import RuntimeConfig
+from .config import DataConfig, RuntimeConfig
 from .data import StoreSource
 from .labels import LabelRule, label_windows, read_rules
-from .language_model import build_model, with_tokenizer_of
 from .parallel import Parallel
 from .plan import Plan, Windows, cut_windows, split_recordings
 from .publish import publish_model, write_report
 from .run_recorder import RunRecorder
 from .rundir import RunDirectory
 from .stages import AutoregressiveStage, InstructionStage, Stage, TokenizerStage
+from .starting import save_architecture, starting_model
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -75,17 +74,23 @@ def pretrain(arguments: Arguments) -> int:
         data = _load_data(arguments)
         if arguments.resume:
             _check_same_data(run, data.facts)
-        stage = _make_stage(arguments, data, _precision(arguments.runtime, parallel))
+        model = starting_model(arguments, run, data.corpus)
+        stage = _make_stage(arguments, data, model, _precision(arguments.runtime, parallel))
         if parallel.is_main:
             if not arguments.resume:
                 run.create(arguments.as_values(), {"stage": arguments.stage, "data": data.facts})
             run.lock()
+            save_architecture(model, run)
         parallel.barrier()
         trainer = _make_trainer(arguments, data, stage, parallel, run)
         if parallel.is_main:  # what may change counts from now on, also when resumed again
             run.write_config(arguments.as_values())
         began = time.monotonic()
-        trainer.fit()
+        try:
+            trainer.fit()
+        except (ValueError, OSError, FloatingPointError):
+            _note_failure(run, parallel)
+            raise
         if parallel.is_main and run.read_status().get("status") == "finished":
             logger.info(
                 f"{run.path} is finished after {(time.monotonic() - began) / 60:.1f} min; its "
@@ -96,6 +101,12 @@ def pretrain(arguments: Arguments) -> int:
         if distributed.is_initialized():
             distributed.destroy_process_group()
     return 0
+
+
+def _note_failure(run: RunDirectory, parallel: Parallel) -> None:
+    with suppress(OSError):  # perhaps the disk is full
+        if parallel.is_main:
+            run.set_status("failed", run.read_status().get("step", 0))
 
 
 def _is_finished(run: RunDirectory, arguments: Arguments) -> bool:
@@ -140,11 +151,20 @@ def _trackers(runtime: RuntimeConfig, path: Path) -> dict[str, Any]:
 def _load_data(arguments: Arguments) -> _Data:
     store = Store(arguments.store)
     settings = arguments.data
+    if arguments.stage != "instruct" and (arguments.tasks or arguments.shuffle_options):
+        raise ValueError(
+            f"--tasks and --shuffle-options are for the stage 'instruct', not {arguments.stage!r}."
+        )
+    if arguments.stage == "autoregressive" and settings.min_seconds < 2:
+        raise ValueError(
+            "Autoregression predicts the next second, so windows must last 2 s or more; got "
+            f"--data.min-seconds {settings.min_seconds}."
+        )
     rules = read_rules(arguments.tasks) if arguments.stage == "instruct" else []
+    parts = split_recordings(store.recordings, settings.val_fraction)
     if rules:
         train, val = label_windows(store.recordings, rules, settings.val_fraction)
     else:
-        parts = split_recordings(store.recordings, settings.val_fraction)
         train, val = (
             cut_windows(
                 store.recordings,
@@ -161,11 +181,26 @@ def _load_data(arguments: Arguments) -> _Data:
             f"{settings.max_tokens} patches or fewer. Prepare more recordings, or change "
             "--data.min-seconds or --data.max-tokens."
         )
+    if not rules:
+        _warn_of_unused(store, [*parts[0], *parts[1]], {*train.recording, *val.recording}, settings)
     val = _thin(val, settings.max_val_windows, arguments.training.seed)
     if not len(val) and settings.val_fraction:
         warn("No subject could be held out, so there is no validation.")
     corpus = None if arguments.text is None else TextCorpus(arguments.text)
     return _Data(store, train, val, rules, corpus, _facts(arguments, store, train, val, corpus))
+
+
+def _warn_of_unused(store: Store, chosen: list[int], used: set[int], settings: DataConfig) -> None:
+    """Name recordings that have no window."""
+    unused = [store.recordings[i] for i in chosen if i not in used]
+    if unused:
+        montages = sorted({len(r.channels) for r in unused})
+        warn(
+            f"{len(unused)} recordings, {sum(r.seconds for r in unused) / 3600:.2f} h, have no "
+            f"window: they are shorter than --data.min-seconds {settings.min_seconds}, or "
+            f"{settings.max_tokens} patches (--data.max-tokens) of their {montages} channels are. "
+            f"{', '.join(r.name for r in unused[:5])}{', ...' if len(unused) > 5 else ''}"
+        )
 
 
 def _thin(windows: Windows, at_most: int, seed: int) -> Windows:
@@ -190,6 +225,7 @@ def _facts(
         "store_fingerprint": store.fingerprint,
         "store_hours": round(store.hours, 3),
         "recordings": len(store.recordings),
+        "recordings_used": len({*train.recording, *val.recording}),
         "datasets": sorted({r.dataset for r in store.recordings}),
         "training": f"{len(train)} windows, {hours(train)} h",
         "validation": f"{len(val)} windows, {hours(val)} h of {len(held_out)} other subjects",
@@ -204,6 +240,11 @@ def _facts(
 
 def _check_same_data(run: RunDirectory, facts: dict[str, Any]) -> None:
     before = run.read_status().get("data", {})
+    if "store_fingerprint" not in before:
+        raise ValueError(
+            f"{run.status} is missing or damaged, so nothing says which data {run.path} began "
+            "with. Restore it, or start a new run with --init."
+        )
     for name, what in (("store_fingerprint", "store"), ("text_fingerprint", "text")):
         if before.get(name) is not None and facts.get(name) != before[name]:
             raise ValueError(
@@ -214,15 +255,11 @@ def _check_same_data(run: RunDirectory, facts: dict[str, Any]) -> None:
             )
 
 
-# --- model ---------------------------------------------------------------------------------------
+# --- stage ---------------------------------------------------------------------------------------
 
 
-def _make_stage(arguments: Arguments, data: _Data, precision: str) -> Stage:
-    model = _make_model(arguments)
+def _make_stage(arguments: Arguments, data: _Data, model: NeuroLM, precision: str) -> Stage:
     with_text = data.corpus is not None
-    if data.corpus is not None:
-        model.text_tokenizer = data.corpus.load_tokenizer()
-        _check_vocabulary(arguments, data.corpus, model)
     if arguments.stage == "tokenizer":
         return TokenizerStage(
             model,
@@ -242,74 +279,15 @@ def _make_stage(arguments: Arguments, data: _Data, precision: str) -> Stage:
     )
 
 
-def _make_model(arguments: Arguments) -> NeuroLM:
-    config = NeuroLMConfig.preset(arguments.preset, **arguments.model.overrides())
-    language_model, seed = arguments.model.language_model, arguments.training.seed
-    if arguments.stage == "tokenizer" and config.n_embd != config.text_config.n_embd:
-        raise ValueError(
-            f"Preset {arguments.preset!r} reads EEG through the neural tokenizer of preset 'b', as "
-            "in the paper. Train it with --preset b, then autoregressive with "
-            f"--preset {arguments.preset} --init that run."
-        )
-    if arguments.init is None:
-        if arguments.stage != "tokenizer":
-            before = "tokenizer" if arguments.stage == "autoregressive" else "autoregressive"
-            raise ValueError(
-                f"The stage {arguments.stage!r} goes on from another: give --init with the run of "
-                f"the stage {before!r}, a model folder, or the name of a model."
-            )
-        if language_model is None:
-            warn(
-                "The language model starts from random weights; the paper starts from GPT-2 (for "
-                "example --model.language-model gpt2)."
-            )
-        return build_model(config, language_model, seed)
-    model = load_model(_model_of(arguments.init))
-    fits = model.has_language_model and _sizes(model.config) == _sizes(config)
-    if fits or arguments.stage == "tokenizer":
-        return model
-    if arguments.stage == "autoregressive":
-        return with_tokenizer_of(model, config, language_model, seed)
-    raise ValueError(
-        f"{arguments.init} is not of preset {arguments.preset!r} (language model of "
-        f"{_sizes(model.config)} rows, layers, width; the preset has {_sizes(config)}). Give its "
-        "own preset."
-    )
+def _public(arguments: Arguments, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return settings and data manifest without what a published card should not tell."""
 
+    def short(values: dict[str, Any]) -> dict[str, Any]:
+        paths = ("store", "text", "output", "init")
+        return {k: Path(v).name if k in paths and v else v for k, v in values.items()}
 
-def _sizes(config: NeuroLMConfig) -> tuple[int, ...]:
-    text = config.text_config
-    if text is None:
-        return ()
-    return (text.vocab_size, text.num_hidden_layers, text.hidden_size)
-
-
-def _model_of(init: str) -> str:
-    """Return the model that a run, a model folder or a name stands for."""
-    run = RunDirectory(init)
-    if not run.config.exists() or (run.path / "config.json").exists():
-        return init
-    if not (run.model / "config.json").exists():
-        raise ValueError(
-            f"The run {run.path} has no final model yet ({run.describe()}). Finish it with "
-            "--resume first."
-        )
-    return str(run.model)
-
-
-def _check_vocabulary(arguments: Arguments, corpus: TextCorpus, model: NeuroLM) -> None:
-    if not model.has_language_model:
-        return
-    tokenizer = model.text_tokenizer
-    size, rows = len(tokenizer), model.text_vocab_size  # type: ignore[arg-type]
-    sep = tokenizer.convert_tokens_to_ids("[SEP]")  # type: ignore[union-attr]
-    if size > rows or sep != model.config.sep_token_id:
-        raise ValueError(
-            f"The text {arguments.text} was encoded with another vocabulary ({size} ids, [SEP] is "
-            f"{sep}) than the model's ({rows} rows, [SEP] is {model.config.sep_token_id}). Prepare "
-            "it again with the --tokenizer that belongs to the preset: 'tiny', or GPT-2's folder "
-            "for b, l and xl."
-        )
+    data = {k: v for k, v in facts.items() if k != "validation_subjects"}
+    return {"config": short(arguments.as_values()), "data": short(data)}
 
 
 # --- trainer -------------------------------------------------------------------------------------
@@ -330,6 +308,7 @@ def _make_trainer(
             world=parallel.world,
             micro_batch_size=training.micro_batch_size,
             weights=weights,
+            of_all=seed is None,
         )
 
     def publish(trained: Stage) -> None:
@@ -341,8 +320,7 @@ def _make_trainer(
         card = {
             "stage": arguments.stage,
             "preset": arguments.preset,
-            "config": arguments.as_values(),
-            "data": data.facts,
+            **_public(arguments, data.facts),
             "metrics": metrics,
             "step": status.get("published_step", 0),
         }
@@ -355,6 +333,8 @@ def _make_trainer(
         kept = len(tokens) - int(settings.text_val_fraction * len(tokens))
         if len(tokens) - kept >= training.text_length:
             tokens, held_out = tokens[:kept], tokens[kept:]
+        elif settings.text_val_fraction and parallel.is_main:
+            logger.info("The text is too short to hold any of it out for validation.")
     return Trainer(
         stage,
         source(data.train, training.seed),

@@ -75,7 +75,7 @@ class RunRecorder(Recorder):
         if self.parallel.is_main:
             good, damaged = self.checkpoints.readable()
             warn_damaged(damaged)
-            if damaged and not good:
+            if not good and (damaged or self.directory.read_status().get("step", 0)):
                 found = -1
             elif good:
                 found = good[-1]
@@ -86,8 +86,9 @@ class RunRecorder(Recorder):
         """Return the number of steps that the checkpoint to resume from holds."""
         if self._resume_from < 0:
             raise ValueError(
-                f"No checkpoint in {self.checkpoints.folder} can be read, so the run can't be "
-                "resumed. Start again with another --output; --init takes the stage before."
+                f"{self.directory.path} is {self.directory.describe()}, but no checkpoint in "
+                f"{self.checkpoints.folder} can be read, so it can't be resumed. Start again with "
+                "another --output; --init takes the stage before."
             )
         return self._resume_from
 
@@ -198,7 +199,13 @@ class RunRecorder(Recorder):
         self.checkpoints.wait()
         best_step = self._best[1]
         if self.checkpoint.publish == "best" and best_step not in (None, step):
-            self.checkpoints.load(best_step, gather_state(self._stage, self._optimizer))
+            try:
+                self.checkpoints.load(best_step, gather_state(self._stage, self._optimizer))
+            except ValueError as error:
+                raise ValueError(
+                    f"{error} It is the best, whose weights were to be published. Go on with "
+                    "--resume --checkpoint.publish last to publish the last."
+                ) from error
         else:
             best_step = step
         if self.parallel.is_main:

@@ -33,6 +33,8 @@ class RunDirectory:
         ``metrics.jsonl``.
     checkpoints, model : Path
         Folders of the state to resume from and of the final weights.
+    architecture : Path
+        Folder with the model's configuration and text tokenizer, which a checkpoint lacks.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -42,6 +44,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
+        self.architecture = self.path / "architecture"
         self._lock: Any = None
 
     def create(self, config: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -89,10 +92,11 @@ class RunDirectory:
             If its configuration can't be read.
         """
         if not self.config.exists():
-            what = "does not exist" if not self.path.exists() else "holds no config.yaml"
-            raise FileNotFoundError(
-                f"There is no run to resume: {self.path} {what}. Leave --resume out to start one."
-            )
+            if self.path.exists() and any(self.path.iterdir()):
+                what, then = "holds no config.yaml", "Choose another --output"
+            else:
+                what, then = "does not exist", "Leave --resume out to start one"
+            raise FileNotFoundError(f"There is no run to resume: {self.path} {what}. {then}.")
         try:
             config = yaml.safe_load(self.config.read_text())
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -116,7 +120,7 @@ class RunDirectory:
         return status if isinstance(status, dict) else {}
 
     def set_status(self, status: str, step: int, **more: Any) -> None:
-        """Note how far the run is: ``"running"``, ``"interrupted"`` or ``"finished"``."""
+        """Note how far it is: ``"running"``, ``"interrupted"``, ``"failed"``, ``"finished"``."""
         entry = {**self.read_status(), "status": status, "step": step, **more}
         _write(self.status, json.dumps(entry, indent=1) + "\n")
 

@@ -47,10 +47,13 @@ class Stage(nn.Module):
         As on the command line.
     description : str
         For progress bars.
+    judged_by : tuple of str
+        Losses whose sum over the validation windows tells which weights are the best.
     """
 
     name: str
     description: str
+    judged_by: tuple[str, ...] = ("loss",)
 
     def __init__(self, model: NeuroLM, precision: str = "float32") -> None:
         super().__init__()
@@ -140,6 +143,8 @@ class TokenizerStage(Stage):
 
     name = "tokenizer"
     description = "neural tokenizer"
+    # Not the domain losses: they rise when the alignment succeeds.
+    judged_by = ("frequency", "raw", "commitment")
 
     def __init__(
         self,
@@ -262,7 +267,10 @@ class _LanguageModelStage(Stage):
         self, batch: EEGBatch, text: Tensor | None, text_share: float, step: int, n_steps: int
     ) -> dict[str, Tensor]:
         """Return the losses over EEG and text."""
-        terms = {k: v * batch.share for k, v in self.eeg_losses(batch, step).items()}
+        terms = {
+            name: value * (batch.window_share if name.endswith("accuracy") else batch.share)
+            for name, value in self.eeg_losses(batch, step).items()
+        }
         loss = terms.pop("loss")
         if text is not None:
             words = text_objective(self.model, text)

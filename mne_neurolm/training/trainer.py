@@ -41,7 +41,7 @@ class Trainer:
     config : TrainingConfig
         Optimiser, schedule and batches.
     validation : Source | None
-        Windows to look at after every epoch.
+        Windows to look at after every epoch; their shares are those of all (``of_all``).
     text, text_validation : ndarray of int, shape (n_tokens,) | None
         Text that is mixed into every step, and what is held out of it.
     parallel : Parallel | None
@@ -177,12 +177,17 @@ class Trainer:
                 if entry:
                     self.recorder.log(entry)
                 bar.update()
-                self.recorder.after_step(step + 1, self._skipped, entry.get("val_loss"))
+                self.recorder.after_step(step + 1, self._skipped, self._judge(entry))
                 if self.recorder.stop_requested and step + 1 < self.n_steps:
                     self.recorder.interrupt(step + 1)
                     return history
         self.recorder.finish(self.n_steps)
         return history
+
+    def _judge(self, entry: dict[str, Any]) -> float | None:
+        """Return the validation loss that the best weights have the lowest of, if there is one."""
+        names = [f"val_{name}" for name in self.stage.judged_by]
+        return sum(entry[name] for name in names) if all(n in entry for n in names) else None
 
     def _throughput(self) -> Throughput | None:
         if not self.recorder.measures:
@@ -307,21 +312,23 @@ class Trainer:
         if source is None:
             return {}
         self.stage.eval()
-        total = len(source.windows)
         sums: dict[str, Tensor] = {}
         n_batches = source.plan.steps_per_epoch
         for index in range(n_batches):
             batches = source[index]
-            weight = source.n_windows(index) / total
             rows, shares = self._rows_of_text(
                 _TEXT_STEP_OF_VALIDATION + index, len(batches), self.text_validation
             )
             for batch, text, text_share in zip(batches, rows, shares, strict=True):
                 terms = self.stage(
-                    batch.to(self.parallel.device), text, text_share, self.n_steps, self.n_steps
+                    batch.to(self.parallel.device),
+                    text,
+                    text_share / n_batches,
+                    self.n_steps,
+                    self.n_steps,
                 )
                 for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + value.float() * weight
+                    sums[name] = sums.get(name, 0.0) + value.float()
         self.stage.train()
         names = list(sums)
         values = self._add_up([sums[name] for name in names])

@@ -179,6 +179,27 @@ def test_no_checkpoint_is_left(
     assert "Start again with another --output" in capsys.readouterr().err
 
 
+def test_what_a_run_began_with_may_be_gone(
+    inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path, monkeypatch
+) -> None:
+    """A run resumes from any folder, elsewhere, without the run before it and without its log."""
+    run = tmp_path / "moved"
+    shutil.copytree(whole["autoregressive"], run)
+    _rewind(run)
+    shutil.rmtree(run / "checkpoints" / "step-00000012")
+    (run / "metrics.jsonl").unlink()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["init"] = str(tmp_path / "absent")
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(RuntimeWarning, match="metrics.jsonl is gone; the log starts again"):
+        assert pretrain(["autoregressive", "--output", "moved", "--resume"]) == 0
+    assert numbers(run) == numbers(whole["autoregressive"])[9:]
+    shutil.rmtree(run / "checkpoints")
+    shutil.rmtree(run / "model")
+    assert pretrain(["autoregressive", "--output", "moved", "--resume"]) == 1
+
+
 def _rewind(run: Path) -> None:
     """Make a finished run one that was killed before it could write its model."""
     shutil.rmtree(run / "model")
@@ -239,6 +260,8 @@ def test_states_of_a_run(
     other = write_store(tmp_path / "other", subjects=(0, 1))
     settings[settings.index("--store") + 1] = str(other)
     assert "is not the one that" in refuses("tokenizer", *settings, "--resume")
+    (broken / "run.json").write_text('{"sta')
+    assert "run.json is missing or damaged" in refuses("tokenizer", *settings, "--resume")
     (broken / "config.yaml").write_text("training: [")
     assert "config.yaml can't be read" in refuses("tokenizer", *settings, "--resume")
 
@@ -262,6 +285,18 @@ def test_stages_say_what_they_need(
     _rewind(unfinished)
     assert "has no final model yet (running at step 12)" in refuses(
         "autoregressive", "--init", str(unfinished)
+    )
+    assert "its language model has seen no EEG" in refuses(
+        "instruct", "--init", str(whole["tokenizer"]), "--tasks", "workload"
+    )
+    assert "has codebook_size=1024, and 64 is asked for" in refuses(
+        "autoregressive", "--init", str(whole["tokenizer"]), "--model.codebook-size", "64"
+    )
+    assert "is more than the 513 tokens" in refuses(
+        "tokenizer", "--text", str(inputs["text"]), "--text-length", "2000"
+    )
+    assert "windows must last 2 s or more" in refuses(
+        "autoregressive", "--init", str(whole["tokenizer"]), "--data.min-seconds", "1"
     )
     assert "Train it with --preset b" in refuses("tokenizer", "--preset", "l")
     assert "is not a store of EEG" in refuses("tokenizer", "--store", str(tmp_path / "nothing"))

@@ -84,6 +84,21 @@ def test_subjects_are_in_one_part(tmp_path: Path) -> None:
     assert len(subjects[1]) == 2 and not subjects[0] & subjects[1]
 
 
+def test_one_split_for_all_tasks(tmp_path: Path) -> None:
+    """A subject that one task holds out is not another's to train on."""
+    eyes = ((0.0, 60.0, "open"),)
+    there = [recording(f"d/Subject{s:02d}_1.edf", 60.0, eyes) for s in (0, 1, 2, 27, 33)]
+    there += [recording(f"d/s{i}_1.edf", 60.0, eyes) for i in range(10)]
+    other = tmp_path / "other.yaml"
+    other.write_text(EYES.replace("eyes", "again") + "files: s[0-5]_")
+    rules = read_rules(["workload", write(tmp_path, EYES), str(other)])
+    train, val = label_windows(there, rules, 0.3)
+    names = [{there[i].subject for i in part.recording} for part in (train, val)]
+    assert not names[0] & names[1]
+    assert "Subject27" in names[1] and "Subject33" not in names[0] | names[1]
+    assert {"Subject00", "Subject01", "Subject02"} <= names[0]
+
+
 def test_several_tasks_are_counted(tmp_path: Path) -> None:
     there = [
         recording("d/Subject00_1.edf", 60.0, ((0.0, 4.0, "open"),)),

@@ -47,7 +47,7 @@ def flags(folder: Path, stage: str, output: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with runs <stage>-1, <stage>-2 and <stage>-fsdp."""
+    """Return a folder with runs <stage>-1, -2, -fsdp, and -pieces: sharded, in micro-batches."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "text.txt").write_text("The quick brown fox jumps over the lazy dog. " * 200)
     assert prepare_text([str(folder / "text.txt"), "--output", str(folder / "text")]) == 0
@@ -59,11 +59,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         commands.append([stage, *flags(folder, stage, folder / f"{stage}-2")])
         sharded = flags(folder, stage, folder / f"{stage}-fsdp", "--runtime.strategy", "fsdp")
         commands.append([stage, *sharded])
+        pieces = flags(folder, stage, folder / f"{stage}-pieces", "--runtime.strategy", "fsdp")
+        commands.append([stage, *pieces, "--micro-batch-size", "2"])
     run_group(Path(__file__).with_name("several.py"), commands)
     return folder
 
 
-@pytest.mark.parametrize("kind", ["2", "fsdp"])
+@pytest.mark.parametrize("kind", ["2", "fsdp", "pieces"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_losses_are_the_same(runs: Path, stage: str, kind: str) -> None:
     one, two = numbers(runs / f"{stage}-1"), numbers(runs / f"{stage}-{kind}")
