@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,8 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = commands.get(arguments[0]) if arguments else None
     try:
         return run(arguments[1:]) if run else _prepare(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (ValueError, OSError, ImportError, re.error) as error:
+        advice = ""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG):
+            advice = (
+                ". The store can be read as it was a moment ago. Make room, and run the same "
+                "command again: it goes on there."
+            )
+        kind = "the pattern is no regular expression: " if isinstance(error, re.error) else ""
+        sys.stderr.write(f"error: {kind}{error}{advice}\n")
         return 1
 
 

@@ -203,3 +203,14 @@ def test_a_killed_run_leaves_nothing_that_looks_complete(tmp_path: Path) -> None
         TextCorpus(out)
     assert main([str(text), "--output", str(out)]) == 0
     assert TextCorpus(out).info["n_documents"] == 1 and not partial.exists()
+
+
+def test_text_that_is_none_is_reported(tmp_path: Path) -> None:
+    """Half a surrogate pair, and JSON nested too deep: the file is left out, the others go on."""
+    (tmp_path / "good.txt").write_text("A sentence.")
+    (tmp_path / "half.jsonl").write_text('{"text": "x \\ud800"}\n')
+    (tmp_path / "deep.jsonl").write_text("[" * 200_000 + "\n")
+    assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    left_out = json.loads((tmp_path / "out" / "text.json").read_text())
+    assert "not Unicode text" in str(left_out) and "recursion" in str(left_out)
+    assert len(TextCorpus(tmp_path / "out")) > 2

@@ -6,7 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ..utils.optional import hide_broken_torchaudio
+
+with hide_broken_torchaudio():
+    from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 class SelfAttention(nn.Module):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -37,6 +38,7 @@ SHARDS = "shards"
 DTYPE = np.dtype("<i2")
 MAX_COUNT = 32767  # symmetric: -32768 is not used
 
+_SHARD = re.compile(r"shards/\d{5,}\.bin")
 _SEQUENCE = b"sequence"  # key of the index's Parquet metadata
 
 
@@ -152,6 +154,12 @@ class Row:
     def from_dict(cls, row: dict[str, Any]) -> Row:
         """Return the row of a dictionary by :meth:`to_dict`; unknown keys are ignored."""
         values = {name: row[name] for name in Recording.__dataclass_fields__}
+        if not is_shard(values["shard"]) or values["offset"] < 0:
+            # Stores are exchanged: nothing outside of them is read or written on their word.
+            raise ValueError(
+                f"The index says that {values['name']} lies in {values['shard']!r} at byte "
+                f"{values['offset']}, which is no place in a store. Get the store again."
+            )
         values["channels"] = tuple(values["channels"])
         values["ch_names"] = tuple(values["ch_names"])
         values["annotations"] = tuple(
@@ -159,6 +167,16 @@ class Row:
         )
         own = {f.name: row[f.name] for f in fields(cls) if f.name != "recording"}
         return cls(recording=Recording(**values), **own)
+
+
+def is_shard(name: str) -> bool:
+    """Tell whether a name below a store's folder is that of a shard."""
+    return _SHARD.fullmatch(name) is not None
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text that can be written anywhere; bytes that are none escaped."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def quantize(volts: NDArray[np.floating]) -> tuple[NDArray[np.int16], float]:
@@ -298,7 +316,8 @@ def index_from_bytes(data: bytes) -> tuple[dict[str, Row], int]:
     """Return the rows of a Parquet index by name, and the number of its last change."""
     pa = import_optional("pyarrow", extra="train", purpose="Reading a store")
     pq = import_optional("pyarrow.parquet", extra="train", purpose="Reading a store")
-    table = pq.read_table(pa.BufferReader(data))
+    # Without threads: those of pyarrow can abort a process that ends right after.
+    table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     rows = map(Row.from_dict, table.to_pylist())
     sequence = int((table.schema.metadata or {}).get(_SEQUENCE, b"0"))
     return {row.recording.name: row for row in rows}, sequence

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .format import Row
+from .format import Row, printable
 from .parallel import run_jobs
 from .recordings import Job, prepare_file
 from .report import File
@@ -223,7 +223,7 @@ class _Update:
         new = replace(
             row,
             recording=recording,
-            source=str(job.path),
+            source=printable(str(job.path)),
             source_bytes=job.source_bytes,
             source_mtime_ns=job.source_mtime_ns,
         )
@@ -236,7 +236,7 @@ def _duplicate(job: Job, sha256: str, twin: str) -> File:
         name=job.name,
         status="duplicate",
         reason=f"same content as {twin}",
-        source=str(job.path),
+        source=printable(str(job.path)),
         source_bytes=job.source_bytes,
         source_mtime_ns=job.source_mtime_ns,
         settings=job.settings,
@@ -250,7 +250,7 @@ def _process_died(job: Job) -> File:
         status="failed",
         reason="cannot be read: the process died, perhaps for want of memory; try a smaller "
         "--segment-minutes or --n-jobs",
-        source=str(job.path),
+        source=printable(str(job.path)),
         source_bytes=job.source_bytes,
         source_mtime_ns=job.source_mtime_ns,
         settings=job.screening_settings,

@@ -15,7 +15,7 @@ from ..channels import match_channels
 from ..datasets._files import parts_of
 from ..preprocessing import LOWEST_LINE_FREQ
 from ..quality import HIGHEST_SD, LOWEST_SD
-from .format import Recording, Row
+from .format import Recording, Row, printable
 from .recipe import RECIPE
 from .report import File, settings_to_text
 from .screening import RawScreen, UnusableError, check_broken, find_too_large
@@ -144,7 +144,7 @@ def prepare_file(job: Job, part: Path) -> Row | File:
         status=status,
         reason=reason,
         notes=" | ".join(notes),
-        source=str(job.path),
+        source=printable(str(job.path)),
         source_bytes=job.source_bytes,
         source_mtime_ns=job.source_mtime_ns,
         settings=job.screening_settings,
@@ -203,7 +203,7 @@ def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
     return Row(
         recording=recording,
         data_sha256=data_sha256,
-        source=str(job.path),
+        source=printable(str(job.path)),
         source_bytes=job.source_bytes,
         source_mtime_ns=job.source_mtime_ns,
         settings=job.settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .screening import RawScreen
 
 _NOTCH_MARGIN = 7.0  # s; MNE's notch filters are 6.6 s long at any rate
 _RESAMPLING_MARGIN = 10.0  # s; by there the influence of the edge has decayed to 1e-4 of the signal
+_STEP = re.compile(r"edge|bad_acq_skip", re.IGNORECASE)  # what MNE's filters skip by default
 _BLOCK = 1 << 18  # samples per channel that are quantised at a time
 
 
@@ -60,7 +62,9 @@ def prepare_segments(
         # screened or, in the margins, screened with another segment; a filter would complain
         np.nan_to_num(data, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         part = filter_and_resample(
-            mne.io.RawArray(data, info.copy(), copy=None, verbose="error"),
+            _with_steps(
+                mne.io.RawArray(data, info.copy(), copy=None, verbose="error"), raw, segment
+            ),
             l_freq=RECIPE["l_freq"],
             h_freq=RECIPE["h_freq"],
             line_freq=line_freq,
@@ -70,6 +74,26 @@ def prepare_segments(
         n_out = max(round(raw.n_times * ratio), 1)
         stop = n_out if segment.stop == raw.n_times else round(segment.stop * ratio)
         yield part.get_data(start=round(segment.start * ratio) - begin, stop=stop - begin)
+
+
+def _with_steps(part: mne.io.RawArray, raw: mne.io.BaseRaw, segment: _Segment) -> mne.io.RawArray:
+    """Mark in a segment where the recording was put together or paused: filters stop there."""
+    notes, rate = raw.annotations, float(raw.info["sfreq"])
+    begins = notes.onset - raw.first_time - segment.read_from / rate
+    ends = begins + notes.duration
+    chosen = [
+        i
+        for i, description in enumerate(notes.description)
+        if _STEP.match(description) and ends[i] >= 0 and begins[i] < part.times[-1]
+    ]
+    steps = mne.Annotations(
+        np.maximum(begins[chosen], 0.0),
+        np.minimum(ends[chosen], part.times[-1]) - np.maximum(begins[chosen], 0.0),
+        [str(notes.description[i]) for i in chosen],
+    )
+    with part.info._unlock():
+        part.info["meas_date"] = None  # onsets are relative to the segment
+    return part.set_annotations(steps, verbose="error")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..datasets._files import find_recordings
 from ..datasets.specs import RECORDING_SPECS, RecordingSpec, find_subject
+from .format import printable
 from .recordings import Job, stat_source
 
 
@@ -121,7 +122,7 @@ def list_jobs(
     jobs: dict[str, Job] = {}
     for source in sources:
         for file in source.files:
-            below = file.relative_to(source.root).as_posix()
+            below = printable(file.relative_to(source.root).as_posix())
             name = f"{source.dataset}/{below}"
             subject = _match_subject(subject_pattern, below) or find_subject(below, source.spec)
             n_bytes, changed = stat_source(file)

@@ -245,7 +245,7 @@ def _json_rows(path: Path, column: str) -> Iterator[_Row]:
             value: str | ValueError | None
             try:
                 row = json.loads(line)
-            except ValueError as error:  # no JSON, or no text
+            except (ValueError, RecursionError) as error:  # no JSON, no text, or nested too deep
                 value = ValueError(f"not JSON ({error}); needed is one object per line")
             else:
                 value = (
@@ -294,6 +294,11 @@ def _checked(row: dict[str, Any], column: str) -> str | ValueError | None:
     if column not in row:
         return ValueError(_no_column(column, list(row)))
     value = row[column]
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:  # half a pair of surrogates, which JSON can hold
+            return ValueError(f"{column!r} is not Unicode text ({error.reason})")
     if value is None or isinstance(value, str):
         return value
     return ValueError(f"{column!r} is of type {type(value).__name__}, not text")

@@ -31,6 +31,7 @@ from .format import (
     Recording,
     Row,
     index_to_bytes,
+    is_shard,
     load_rows,
     parse_journal,
     parse_manifest,
@@ -108,6 +109,7 @@ class StoreWriter:
         self.others: dict[str, File] = {}
         self.repaired: list[str] = []
         self._sequence = 0
+        self._ends: dict[str, int] = {}  # of shards, as far as anything was ever committed
         self._pending: list[dict[str, Any]] = []
         self._manifest: dict[str, Any] = {}
         self._flushed = 0.0
@@ -299,6 +301,10 @@ class StoreWriter:
         except OSError:
             self._journal.truncate(length)
             raise
+        # What a reader may have mapped is never cut off, whatever becomes of the recording.
+        for change in self._pending:
+            if "row" in change:
+                self._note_end(Row.from_dict(change["row"]))
         self._pending = []
         if time.monotonic() - self._flushed > self._flush_after:
             self.flush()
@@ -310,6 +316,7 @@ class StoreWriter:
         self._write(REPORT, report_to_bytes(self.report()))
         self._write(INDEX, index_to_bytes(rows.values(), self._sequence))
         self._manifest["sequence"] = self._sequence
+        self._manifest["ends"] = self._ends
         self._manifest["recordings"] = {name: row.recording.sha256 for name, row in rows.items()}
         self._write(MANIFEST, (json.dumps(self._manifest, indent=1) + "\n").encode())
         self._journal.truncate(0)
@@ -329,6 +336,8 @@ class StoreWriter:
             data = (self.path / MANIFEST).read_bytes()
             self._manifest = parse_manifest(data, str(self.path))
             check_recipe(self._manifest["recipe"], self.path)
+            ends = self._manifest.get("ends", {})
+            self._ends = {shard: int(end) for shard, end in ends.items() if is_shard(shard)}
             self._load()
         else:
             lost = [f.name for f in shards.glob("*") if f.stat().st_size] if shards.exists() else []
@@ -359,6 +368,8 @@ class StoreWriter:
             self.others = {line.name: line for line in lines if line.status != "stored"}
         if (self.path / JOURNAL).exists():
             for change in parse_journal(folder.read(JOURNAL)):
+                if "row" in change:
+                    self._note_end(Row.from_dict(change["row"]))
                 if "file" in change:
                     self.others[change["file"]["name"]] = File(**change["file"])
         for name in self.rows:
@@ -375,20 +386,23 @@ class StoreWriter:
             del self.rows[name]
         self.repaired = sorted(damaged)
 
+    def _note_end(self, row: Row) -> None:
+        """Remember up to where a shard was ever committed."""
+        shard, end = row.recording.shard, row.recording.offset + row.recording.n_bytes
+        self._ends[shard] = max(end, self._ends.get(shard, 0))
+
     def _drop_tail(self) -> None:
-        """Open the last shard behind its last recording; what follows was never committed."""
-        names = {row.recording.shard for row in self.rows.values()}
-        names |= {f"{SHARDS}/{file.name}" for file in (self.path / SHARDS).glob("*.bin")}
+        """Open the last shard behind what was ever committed; what follows never was."""
+        for row in self.rows.values():
+            self._note_end(row)
+        there = [f"{SHARDS}/{file.name}" for file in (self.path / SHARDS).iterdir()]
+        names = {name for name in there if is_shard(name)} | set(self._ends)
         if not names:
             return
-        self._open_shard(max(names))
-        ends = [
-            row.recording.offset + row.recording.n_bytes
-            for row in self.rows.values()
-            if row.recording.shard == self._shard_name
-        ]
+        last = max(names)
+        self._open_shard(last)
         assert self._shard is not None
-        self._shard.truncate(max(ends, default=0))
+        self._shard.truncate(self._ends.get(last, 0))
 
     def _room_for(self, n_bytes: int) -> tuple[str, IO[bytes]]:
         """Return name and file of the shard that takes the next recording."""

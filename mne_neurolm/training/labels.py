@@ -135,7 +135,7 @@ def _read_file(path: Path) -> list[LabelRule]:
             raise ValueError(
                 f"{path}: unknown {sorted(unknown)}; a task may have {sorted(_FIELDS)}."
             )
-        answers = {str(key): str(text) for key, text in dict(entry["answers"]).items()}
+        answers = {_word(key): _word(text) for key, text in dict(entry["answers"]).items()}
         task = Task(
             str(entry["name"]), entry["question"], answers, options=bool(entry.get("options"))
         )
@@ -149,6 +149,11 @@ def _read_file(path: Path) -> list[LabelRule]:
             )
         )
     return rules
+
+
+def _word(value: Any) -> str:
+    """Return a word of a YAML file, where Yes and No without quotes are truth values."""
+    return {True: "Yes", False: "No"}[value] if isinstance(value, bool) else str(value)
 
 
 def label_windows(

@@ -186,6 +186,8 @@ def _load_data(arguments: Arguments) -> _Data:
     val = _thin(val, settings.max_val_windows, arguments.training.seed)
     if not len(val) and settings.val_fraction:
         warn("No subject could be held out, so there is no validation.")
+    if arguments.text is None:
+        logger.info("There is no --text: nothing is aligned with words, and none are kept in mind.")
     corpus = None if arguments.text is None else TextCorpus(arguments.text)
     return _Data(store, train, val, rules, corpus, _facts(arguments, store, train, val, corpus))
 

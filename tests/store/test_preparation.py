@@ -307,3 +307,17 @@ def test_single_file_and_links(source: Path, tmp_path: Path) -> None:
         "lab/linked_raw.fif"
     }
     assert np.isfinite(Store(tmp_path / "store").volts(0)).all()
+
+
+def test_names_that_are_not_unicode(source: Path, tmp_path: Path) -> None:
+    """Such names exist on file systems; the recording is stored under an escaped name."""
+    file = next(source.rglob("*.fif"))
+    odd = Path(os.fsdecode(os.fsencode(str(source)) + b"/b\xe9_raw.fif"))
+    try:
+        shutil.copy(file, odd)
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    file.unlink()
+    run(source, tmp_path / "store")
+    run(source, tmp_path / "store")
+    assert any("b\\xe9_raw.fif" in r.name for r in Store(tmp_path / "store").recordings)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mne_neurolm.store import Store, StoreWriter
-from mne_neurolm.store.format import INDEX, JOURNAL, MANIFEST, REPORT
+from mne_neurolm.store.format import INDEX, JOURNAL, MANIFEST, REPORT, Recording, Row
 from mne_neurolm.store.report import File
 
 
@@ -231,3 +231,44 @@ def test_damaged_store_is_refused_or_repaired(tmp_path: Path) -> None:
         assert writer.repaired == ["x/1", "x/2"]
         add(writer, "x/1", seed=1)
     assert names(tmp_path) == ["x/0", "x/1"]
+
+
+def test_committed_bytes_are_never_cut_off(tmp_path: Path) -> None:
+    """A reader that maps a shard goes on reading what was replaced or set aside since."""
+    signal = np.random.default_rng(0).standard_normal((2000, 2)) * 1e-5
+    common = {"dataset": "d", "subject": "1", "split": "", "ch_names": ["C3", "C4"]}
+    common |= {"annotations": [], "line_freq": None}
+    with StoreWriter(tmp_path / "store") as writer:
+        for name in ("d/a", "d/b"):
+            writer.add(name=name, data_volts=signal, **common)
+    reader = Store(tmp_path / "store")
+    before = reader.counts(1, 0, 2000)
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.set_aside(File(name="d/b", status="skipped", reason="gone"))
+    for _ in range(2):  # opening once more must not cut either
+        with StoreWriter(tmp_path / "store") as writer:
+            assert list(writer.rows) == ["d/a"]
+    np.testing.assert_array_equal(reader.counts(1, 0, 2000), before)
+
+
+def test_foreign_files_among_shards_are_left_alone(tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).standard_normal((2000, 2)) * 1e-5
+    common = {"dataset": "d", "subject": "1", "split": "", "ch_names": ["C3", "C4"]}
+    common |= {"annotations": [], "line_freq": None, "data_volts": signal}
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.add(name="d/a", **common)
+    backup = tmp_path / "store" / "shards" / "00000_backup.bin"
+    backup.write_bytes(b"precious")
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.add(name="d/b", **common)
+    assert backup.read_bytes() == b"precious"
+    assert {r.shard for r in Store(tmp_path / "store").recordings} == {"shards/00000.bin"}
+
+
+@pytest.mark.parametrize("place", ["shards/../../victim.bin", "/etc/passwd", "shards/a.bin"])
+def test_places_outside_of_a_store_are_refused(place: str) -> None:
+    row = {name: None for name in Recording.__dataclass_fields__}
+    row |= {"name": "d/a", "shard": place, "offset": 0}
+    row |= {"channels": [], "ch_names": [], "annotations": []}
+    with pytest.raises(ValueError, match="which is no place in a store"):
+        Row.from_dict(row)

@@ -137,6 +137,11 @@ def test_files_that_describe_no_task(tmp_path: Path, text: str, message: str) ->
         read_rules([write(tmp_path, text)])
 
 
+def test_yes_and_no_need_no_quotes(tmp_path: Path) -> None:
+    (rule,) = read_rules([write(tmp_path, EYES.replace('"', ""))])
+    assert rule.task.answers == {"open": "Yes", "closed": "No"}
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Unknown task 'moods'. Known by name: workload"):
         read_rules(["moods"])
