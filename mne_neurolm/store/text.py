@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .lock import lock
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -182,7 +184,10 @@ class TextWriter:
         self._digest = hashlib.sha256()
         with self._says_what_to_do():
             self.path.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path / _PARTIAL, "wb")
+        self._lock = ExitStack()
+        self._lock.enter_context(lock(self.path / _PARTIAL))
+        with self._says_what_to_do():
+            self._file = open(self.path / _PARTIAL, "wb")  # not what a killed run left
 
     def __enter__(self) -> TextWriter:
         return self
@@ -200,6 +205,7 @@ class TextWriter:
                 raise
         finally:
             (self.path / _PARTIAL).unlink(missing_ok=True)
+            self._lock.close()
 
     def add(self, ids: ArrayLike, n_documents: int = 0) -> None:
         """Append ids.

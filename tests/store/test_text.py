@@ -209,3 +209,12 @@ def test_another_tokenizer_beside_the_tokens(corpus: TextCorpus, tmp_path: Path)
     shutil.copy(tmp_path / "other" / "tokenizer.json", corpus.path)
     with pytest.raises(ValueError, match="is not the one that made the ids"):
         corpus.load_tokenizer()
+
+
+def test_two_writers_do_not_mix(tmp_path: Path, tokenizer) -> None:
+    with TextWriter(tmp_path / "corpus", tokenizer) as writer:
+        writer.add([1, 2, 3], 1)
+        with pytest.raises(BlockingIOError, match="Another process is writing"):
+            TextWriter(tmp_path / "corpus", tokenizer)
+        corpus = writer.finish()
+    assert corpus.tokens.tolist() == [1, 2, 3]
