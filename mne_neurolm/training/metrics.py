@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from mne.utils import warn
 
 from ..utils.history import load_metrics
+from ..utils.replacing import replace_text
 
 #: Fields that tell how fast a step was. They differ between two runs of the same numbers.
 TIMING = ("windows_per_s", "tokens_per_s", "mfu", "seconds")
@@ -39,12 +39,7 @@ class MetricsLog:
         elif after_step:
             warn(f"{path} is gone; the log starts again after step {after_step}.")
         kept = [entry for entry in before if entry["step"] <= after_step]
-        aside = path.with_name(path.name + ".unfinished")
-        with aside.open("w") as file:
-            file.writelines(_line(entry) for entry in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        replace_text(path, "".join(_line(entry) for entry in kept))
         self._file = path.open("a")
 
     def write(self, entry: dict[str, Any]) -> None:

@@ -161,7 +161,6 @@ def _load_data(arguments: Arguments) -> _Data:
             f"--data.min-seconds {settings.min_seconds}."
         )
     rules = read_rules(arguments.tasks) if arguments.stage == "instruct" else []
-    parts = split_recordings(store.recordings, settings.val_fraction)
     if rules:
         train, val = label_windows(store.recordings, rules, settings.val_fraction)
     else:
@@ -172,7 +171,7 @@ def _load_data(arguments: Arguments) -> _Data:
                 max_tokens=settings.max_tokens,
                 min_seconds=settings.min_seconds,
             )
-            for part in parts
+            for part in split_recordings(store.recordings, settings.val_fraction)
         )
     if not len(train):
         raise ValueError(
@@ -182,7 +181,7 @@ def _load_data(arguments: Arguments) -> _Data:
             "--data.min-seconds or --data.max-tokens."
         )
     if not rules:
-        _warn_of_unused(store, [*parts[0], *parts[1]], {*train.recording, *val.recording}, settings)
+        _warn_of_unused(store, {*train.recording, *val.recording}, settings)
     val = _thin(val, settings.max_val_windows, arguments.training.seed)
     if not len(val) and settings.val_fraction:
         warn("No subject could be held out, so there is no validation.")
@@ -192,9 +191,13 @@ def _load_data(arguments: Arguments) -> _Data:
     return _Data(store, train, val, rules, corpus, _facts(arguments, store, train, val, corpus))
 
 
-def _warn_of_unused(store: Store, chosen: list[int], used: set[int], settings: DataConfig) -> None:
-    """Name recordings that have no window."""
-    unused = [store.recordings[i] for i in chosen if i not in used]
+def _warn_of_unused(store: Store, used: set[int], settings: DataConfig) -> None:
+    """Name recordings that have no window, but for those of a test set."""
+    unused = [
+        r
+        for i, r in enumerate(store.recordings)
+        if i not in used and r.split in ("", "train", "val")
+    ]
     if unused:
         montages = sorted({len(r.channels) for r in unused})
         warn(

@@ -33,7 +33,7 @@ class RunRecorder(Recorder):
     runtime : RuntimeConfig
         How often metrics are logged, and which trackers get them.
     publish : callable
-        ``publish(stage, entries) -> None`` writes the final model from a stage whose weights are
+        ``publish(stage) -> None`` writes the final model from a stage whose weights are
         those to publish, in all processes.
     """
 

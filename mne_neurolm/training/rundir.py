@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import time
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ..store.lock import lock
+from ..utils.replacing import replace_text
 
 _PACKAGES = ("mne-neurolm", "torch", "transformers", "accelerate", "mne", "numpy")
 _PATIENCE = 15.0  # seconds to wait for a lock
@@ -45,7 +48,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.architecture = self.path / "architecture"
-        self._lock: Any = None
+        self._held = ExitStack()
 
     def create(self, config: dict[str, Any], facts: dict[str, Any]) -> None:
         """Make the folder and write what the run is.
@@ -73,13 +76,13 @@ class RunDirectory:
             )
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         versions = {name: _version(name) for name in _PACKAGES}
-        _write(self.status, json.dumps({**facts, "versions": versions}, indent=1) + "\n")
+        replace_text(self.status, json.dumps({**facts, "versions": versions}, indent=1) + "\n")
         # Last: a folder with a configuration is a run.
         self.write_config(config)
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the settings of the run."""
-        _write(self.config, yaml.safe_dump(config, sort_keys=False))
+        replace_text(self.config, yaml.safe_dump(config, sort_keys=False))
 
     def read_config(self) -> dict[str, Any]:
         """Return the settings of a run that exists.
@@ -122,7 +125,7 @@ class RunDirectory:
     def set_status(self, status: str, step: int, **more: Any) -> None:
         """Note how far it is: ``"running"``, ``"interrupted"``, ``"failed"``, ``"finished"``."""
         entry = {**self.read_status(), "status": status, "step": step, **more}
-        _write(self.status, json.dumps(entry, indent=1) + "\n")
+        replace_text(self.status, json.dumps(entry, indent=1) + "\n")
 
     def describe(self) -> str:
         """Return in words how far the run is."""
@@ -137,16 +140,11 @@ class RunDirectory:
         OSError
             If one does.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        self._lock = (self.path / ".lock").open("w")
         # Loading processes of a run that was killed hold its lock until they notice.
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._held.enter_context(lock(self.path / ".lock"))
                 return
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
@@ -160,19 +158,7 @@ class RunDirectory:
 
     def unlock(self) -> None:
         """Let other processes write to the run."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file such that it is either the old or the new one, never half of it."""
-    aside = path.with_name(path.name + ".unfinished")
-    with aside.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+        self._held.close()
 
 
 def _version(name: str) -> str:
