@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mne
 import numpy as np
-from mne.utils import logger, warn
+from mne.utils import logger
 from numpy.typing import NDArray
 
 from mne_neurolm.channels import CHANNELS, match_channels
 from mne_neurolm.datasets._files import find_recordings, subject_of
-from mne_neurolm.datasets._loading import load_all
+from mne_neurolm.datasets._loading import MAX_LISTED, listed, load_all, warn_of
 from mne_neurolm.preprocessing import prepare_raw
 
 _NOT_A_CLASS = re.compile(r"bad|edge", re.IGNORECASE)  # MNE's names for spans to leave out
-_MAX_LISTED = 20
 
 
 class _Windows(NamedTuple):
@@ -33,12 +31,6 @@ class _Windows(NamedTuple):
     starts: NDArray[np.float64]  # (n_epochs,) seconds from the start of the recording
     n_without_window: int  # annotations too short, or too late in the file
     warnings: list[str]  # what MNE and prepare_raw warned about
-
-
-class _Problem(NamedTuple):
-    """Why a file could not be used."""
-
-    reason: str
 
 
 def load_folder(
@@ -116,7 +108,7 @@ def load_folder(
     root = Path(path).expanduser()
     files = find_recordings(root)
     read = partial(
-        _try_file,
+        _cut_file,
         duration=duration,
         hop=duration - overlap,
         classes=None if classes is None else _as_mapping(classes),
@@ -124,11 +116,15 @@ def load_folder(
         line_freq=line_freq,
         on_missing=on_missing,
     )
-    results = load_all(read, files, n_jobs=n_jobs, progress=progress)
+    outcomes = load_all(read, files, n_jobs=n_jobs, progress=progress)
     base = root if root.is_dir() else root.parent
-    names = [file.relative_to(base).as_posix() for file in files]
-    problems = {n: r.reason for n, r in zip(names, results, strict=True) if isinstance(r, _Problem)}
-    windows = {n: r for n, r in zip(names, results, strict=True) if isinstance(r, _Windows)}
+    windows, problems = {}, {}
+    for file, outcome in zip(files, outcomes, strict=True):
+        name = file.relative_to(base).as_posix()
+        if isinstance(outcome.result, _Windows):
+            windows[name] = outcome.result._replace(warnings=outcome.warnings)
+        else:
+            problems[name] = str(outcome.result)
     windows, unlike = _share_channels(windows)
     problems.update(unlike)
     _report(windows, problems, len(files))
@@ -141,22 +137,6 @@ def _as_mapping(classes: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
             f"classes must be a list of descriptions, e.g. [{classes!r}], or a mapping."
         )
     return dict(classes) if isinstance(classes, Mapping) else {name: name for name in classes}
-
-
-def _try_file(path: Path, **options: Any) -> _Windows | _Problem:
-    """Return the windows of one file, or why there are none.
-
-    Warnings are collected, also from another process, so that each reaches the user once and not
-    once per file.
-    """
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            windows = _cut_file(path, **options)
-        return windows._replace(warnings=[" ".join(str(w.message).split()) for w in caught])
-    except Exception as error:  # readers of foreign files raise anything, and one bad file of
-        # thousands must not stop the others; every reason reaches the user
-        return _Problem(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _cut_file(
@@ -172,7 +152,7 @@ def _cut_file(
     raw = mne.io.read_raw(path, verbose="error")
     spans = _spans(raw, classes)
     if not spans:
-        there = _listed(Counter(map(str, raw.annotations.description)))
+        there = _counted(Counter(map(str, raw.annotations.description)))
         raise ValueError(f"none of its annotations is a class; it has {there}")
     bad = [(onset, onset + length) for onset, length, _ in _spans(raw, None, bad=True)]
     raw = prepare_raw(raw, line_freq=line_freq, on_missing=on_missing, verbose="warning")
@@ -185,7 +165,6 @@ def _cut_file(
     chosen: list[tuple[int, str]] = []
     n_without = 0
     for onset, length, name in spans:
-        # A hair of tolerance: onsets and durations are often rounded to milliseconds.
         n_fit = int(np.floor((length - duration) / hop + 1e-3)) + 1 if length > duration else 0
         if n_fit == 0 and (abs(length - duration) < 1e-3 or length <= point_duration):
             n_fit = 1
@@ -274,19 +253,9 @@ def _report(windows: dict[str, _Windows], problems: dict[str, str], n_files: int
     counts = Counter(name for w in windows.values() for name in w.classes)
     logger.info(
         f"Cut {sum(counts.values())} windows from {len(windows)} of {n_files} files: "
-        f"{_listed(counts)}; {without} annotations held no window."
+        f"{_counted(counts)}; {without} annotations held no window."
     )
-    for message, n in Counter(m for w in windows.values() for m in set(w.warnings)).items():
-        warn(f"{n} of {n_files} files: {message}", RuntimeWarning)
-    if problems and windows:
-        listed = [f"{name}: {reason}" for name, reason in list(problems.items())[:_MAX_LISTED]]
-        more = len(problems) - len(listed)
-        warn(
-            f"{len(problems)} of {n_files} files are left out:\n"
-            + "\n".join(listed)
-            + (f"\nand {more} more" if more else ""),
-            RuntimeWarning,
-        )
+    warn_of(problems if windows else {}, [w.warnings for w in windows.values()], n_files)
 
 
 def _join(
@@ -300,11 +269,10 @@ def _join(
     counts = Counter(name for w in windows.values() for name in w.classes)
     if len(counts) < 2:
         asked = "" if classes is None else f" among classes={list(classes)}"
-        listed = [f"{name}: {reason}" for name, reason in list(problems.items())[:_MAX_LISTED]]
         raise ValueError(
-            f"Two or more classes are needed, found {_listed(counts)}{asked}. The description of "
+            f"Two or more classes are needed, found {_counted(counts)}{asked}. The description of "
             "an annotation is a class (raw.set_annotations); choose other files, another duration "
-            "or other classes." + ("\nFiles left out:\n" + "\n".join(listed) if listed else "")
+            "or other classes." + (f"\nFiles left out:\n{listed(problems)}" if problems else "")
         )
     names = [name for name, w in windows.items() for _ in w.classes]
     labels = np.array([label for w in windows.values() for label in w.classes])
@@ -345,8 +313,8 @@ def _join(
     )
 
 
-def _listed(counts: Counter[str]) -> str:
+def _counted(counts: Counter[str]) -> str:
     """Return counts as text, the largest first."""
-    shown = ", ".join(f"{name!r} ({n})" for name, n in counts.most_common(_MAX_LISTED))
-    more = len(counts) - _MAX_LISTED
+    shown = ", ".join(f"{name!r} ({n})" for name, n in counts.most_common(MAX_LISTED))
+    more = len(counts) - MAX_LISTED
     return (f"{shown} and {more} more" if more > 0 else shown) or "no annotations"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupShuffleSplit
@@ -100,3 +103,29 @@ def split_by_time(
                 "Add recordings, leave the class out, or take shorter windows."
             )
     return train, test
+
+
+def draw_part(name: str, shares: Mapping[str, float]) -> str:
+    """Return the part of a split that a name falls into.
+
+    It depends on the name alone, not on which others there are, so a subject stays where it is when
+    recordings are added or some are missing.
+
+    Parameters
+    ----------
+    name : str
+        Name of a subject.
+    shares : mapping of str to float
+        Share of each part; they add up to 1.
+
+    Returns
+    -------
+    part : str
+        One of the parts.
+    """
+    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    for part, share in shares.items():
+        if place < share:
+            return part
+        place -= share
+    return list(shares)[-1]

@@ -1,0 +1,73 @@
+"""All data sets by name, and whose recording a file is."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from ._files import subject_of
+from .downstream import DOWNSTREAM
+from .pretraining import PRETRAINING
+from .specs import DatasetSpec
+
+DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in (*DOWNSTREAM, *PRETRAINING)}
+
+#: Other names that are in use.
+ALIASES: dict[str, str] = {"eegmat": "workload", "physionetmi": "eegbci"}
+
+
+def get_spec(name: str) -> DatasetSpec:
+    """Return what is known about a data set.
+
+    Parameters
+    ----------
+    name : str
+        Its name, in any case.
+
+    Returns
+    -------
+    spec : DatasetSpec
+        Its facts.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    """
+    key = str(name).lower()
+    key = ALIASES.get(key, key)
+    if key not in DATASETS:
+        near = get_close_matches(key, [*DATASETS, *ALIASES], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"Unknown data set {name!r}.{hint} Known are {', '.join(DATASETS)}. For your own "
+            "recordings see mne_neurolm.datasets.load_folder."
+        )
+    return DATASETS[key]
+
+
+def find_subject(name: str, spec: DatasetSpec | None = None) -> str:
+    """Return whose a recording is.
+
+    Several files of one subject must not be taken for several subjects: parts of a split by
+    subject would share people. Files with the unmistakable names of some data sets are therefore
+    recognised wherever they lie.
+
+    Parameters
+    ----------
+    name : str
+        Path of the file below the source, with slashes.
+    spec : DatasetSpec | None
+        Data set that it is known to be from.
+
+    Returns
+    -------
+    subject : str
+        By the path if it is that of a known data set; else the ``sub-`` entity of a BIDS name, the
+        first folder, or the name without its ending.
+    """
+    known = [spec] if spec else [s for s in DATASETS.values() if s.patterns_alone]
+    for candidate in known:
+        member = candidate.member(name)
+        if member is not None:
+            return member.subject
+    return subject_of(name)

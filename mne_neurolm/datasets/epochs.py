@@ -1,0 +1,98 @@
+"""From Braindecode datasets to epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mne
+import numpy as np
+
+if TYPE_CHECKING:
+    from braindecode.datasets import BaseConcatDataset
+
+_INTERNAL = ("i_window_in_trial", "i_start_in_trial", "i_stop_in_trial", "target")
+
+
+def to_epochs(dataset: BaseConcatDataset) -> mne.EpochsArray:
+    """Return the windows of a Braindecode dataset as epochs.
+
+    Parameters
+    ----------
+    dataset : braindecode.datasets.BaseConcatDataset
+        Windows of one length, sampling rate and montage: of :func:`mne_neurolm.datasets.load`, or
+        of Braindecode's own ``create_windows_from_events`` and the like.
+
+    Returns
+    -------
+    epochs : mne.EpochsArray
+        In volts. ``metadata`` has the columns of ``dataset.description`` and of the windows,
+        ``label`` among them if the windows have it; ``events[:, 2]`` is the target and ``event_id``
+        names it. They are held in memory: 8 bytes per sample.
+
+    Raises
+    ------
+    ValueError
+        If there is no window, or windows differ in length, rate or channels.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import load, to_epochs
+    >>> epochs = to_epochs(load("workload", "eegmat", split="train"))  # doctest: +SKIP
+    >>> y = epochs.metadata["label"].to_numpy()  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    parts, tables, infos = [], [], []
+    for one in dataset.datasets:
+        if hasattr(one, "windows"):
+            data, info, table = one.windows.get_data(), one.windows.info, one.windows.metadata
+        elif hasattr(one, "crop_inds"):
+            raw, info, table = one.raw, one.raw.info, one.metadata
+            data = np.stack([raw.get_data(start=a, stop=b) for _, a, b in one.crop_inds.tolist()])
+        else:
+            raise ValueError(
+                "The dataset holds recordings, not windows. Cut them first, for example with "
+                "braindecode.preprocessing.create_fixed_length_windows."
+            )
+        table = table.reset_index(drop=True).copy()
+        for key, value in ({} if one.description is None else one.description).items():
+            if key not in table:
+                table[key] = [value] * len(table)
+        parts.append(data)
+        tables.append(table)
+        infos.append(info)
+    if not parts:
+        raise ValueError("The dataset is empty.")
+    kinds = {(tuple(i["ch_names"]), i["sfreq"], d.shape[2]) for d, i in zip(parts, infos, strict=True)}
+    if len(kinds) > 1:
+        shown = [f"{len(names)} channels, {rate:g} Hz, {n} samples" for names, rate, n in kinds]
+        raise ValueError(
+            f"Windows differ, and epochs cannot: {'; '.join(sorted(shown)[:10])}. Convert the "
+            "recordings of one kind at a time."
+        )
+    metadata = pd.concat(tables, ignore_index=True)
+    targets = metadata["target"].to_numpy()
+    named = "label" if "label" in metadata else "target"
+    if targets.dtype.kind not in "iu":  # words: numbered in alphabetical order
+        targets = np.unique(targets.astype(str), return_inverse=True)[1]
+    event_id = {
+        str(label): int(target)
+        for label, target in sorted(set(zip(metadata[named], targets, strict=True)), key=lambda p: p[1])
+    }
+    data = np.concatenate(parts)
+    info = infos[0].copy()
+    with info._unlock():
+        if len(infos) > 1:
+            info["meas_date"] = info["subject_info"] = None
+    events = np.column_stack(
+        [np.arange(len(data)) * data.shape[2], np.zeros(len(data), dtype=np.int64), targets]
+    )
+    return mne.EpochsArray(
+        data,
+        info,
+        events=events,
+        event_id=event_id,
+        metadata=metadata.drop(columns=[c for c in _INTERNAL if c in metadata]),
+        proj=False,
+        verbose="error",
+    )

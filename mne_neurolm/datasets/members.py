@@ -1,0 +1,155 @@
+"""Find and open the recordings of a data set."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+import mne
+from mne.utils import logger
+
+from .catalog import get_spec
+from .specs import DatasetSpec, Member
+
+# What MNE only warns about, and what would make windows or channels of a labelled data set wrong.
+_SERIOUS = re.compile(
+    r"Number of records from the header does not match|Channel names are not unique"
+)
+_LOWEST_SFREQ = 150.0  # Hz; below there is nothing of the band up to 75 Hz
+
+
+def find_members(name: str, root: str | Path) -> list[Member]:
+    """List the recordings of a data set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    root : str | Path
+        Its folder; it is searched with its subfolders, so any folder above will do as well.
+
+    Returns
+    -------
+    members : list of Member
+        Sorted by path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder or no recording of the data set in it; it says where to get it.
+    ValueError
+        If there is no data set of that name.
+    """
+    spec = get_spec(name)
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}. {spec.how_to_get()}")
+    folder = Path(os.path.abspath(folder))
+    found, others = [], 0
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for file in files:
+            member = spec.member(os.path.join(place, file))
+            if member is not None:
+                found.append(member)
+            else:
+                others += 1
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} and its subfolders hold no file of {spec.title}: none of {others} is like "
+            f"{spec.files.pattern}. {spec.how_to_get()}"
+        )
+    logger.info(f"Found {len(found)} recordings of {spec.title} in {folder}.")
+    return sorted(found, key=lambda member: member.path.as_posix())
+
+
+def read_recording(name: str, path: str | Path) -> mne.io.BaseRaw:
+    """Open one recording of a data set, with its labels as annotations.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    path : str | Path
+        File of the recording, at its place in the data set's folders: they are part of its name.
+
+    Returns
+    -------
+    raw : mne.io.BaseRaw
+        In volts, as it was recorded; the annotations are in the words of the task's labels.
+
+    Raises
+    ------
+    ValueError
+        If the file or its labels cannot be read or are not what they should be. The message starts
+        with the path.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import read_recording
+    >>> raw = read_recording("hmc", "recordings/SN001.edf")  # doctest: +SKIP
+    """
+    spec = get_spec(name)
+    member = spec.member(Path(os.path.abspath(Path(path).expanduser())))
+    if member is None:
+        raise ValueError(
+            f"{path}: no file of {spec.title} is called like this; they are like "
+            f"{spec.files.pattern}."
+        )
+    try:
+        return read_member(spec, member)
+    except Exception as error:  # readers of foreign files raise anything
+        raise ValueError(f"{path}: {tell(error)}") from error
+
+
+def read_member(spec: DatasetSpec, member: Member) -> mne.io.BaseRaw:
+    """Open a recording and check it against what is known about the data set.
+
+    Parameters
+    ----------
+    spec : DatasetSpec
+        The data set.
+    member : Member
+        The recording.
+
+    Returns
+    -------
+    raw : mne.io.BaseRaw
+        In volts, with the labels as annotations.
+
+    Raises
+    ------
+    ValueError
+        If the recording is not like those of the data set. Of a pretraining corpus, which has no
+        labels and no fixed channels, less is asked.
+    Exception
+        Anything that the reader raises.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        raw = spec.read(member)
+    for warning in caught:
+        text = " ".join(str(warning.message).split())
+        if spec.protocol is not None and _SERIOUS.search(text):
+            raise ValueError(text)
+        warnings.warn_explicit(
+            warning.message, warning.category, warning.filename, warning.lineno
+        )
+    sfreq = float(raw.info["sfreq"])
+    if spec.sfreqs and not any(abs(sfreq - rate) < 1e-3 * rate for rate in spec.sfreqs):
+        rates = ", ".join(f"{rate:g}" for rate in spec.sfreqs)
+        raise ValueError(f"sampled at {sfreq:g} Hz, and the recordings of {spec.title} at {rates}")
+    if spec.protocol is not None and sfreq < _LOWEST_SFREQ:
+        raise ValueError(
+            f"sampled at {sfreq:g} Hz; for EEG up to 75 Hz it takes {_LOWEST_SFREQ:g} Hz or more"
+        )
+    return raw
+
+
+def tell(error: Exception) -> str:
+    """Return an error of any kind in one line."""
+    message = " ".join(str(error).split())
+    plain = isinstance(error, (ValueError, OSError)) and message
+    return message if plain else f"{type(error).__name__}: {message}"

@@ -1,0 +1,1 @@
+"""One module per kind of file that no library reads, or whose labels none reads."""

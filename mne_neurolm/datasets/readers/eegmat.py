@@ -1,0 +1,37 @@
+"""EEG During Mental Arithmetic Tasks: what is in a file is said by its name."""
+
+from __future__ import annotations
+
+import mne
+
+from ..specs import Member, edf
+
+SECONDS = 60.0  # the task takes the last minute of a recording (paper, section 3.1)
+#: Label by the number in the file name: 1 rest, 2 serial subtraction.
+LABELS = {"1": "No", "2": "Yes"}
+
+
+def read(member: Member) -> mne.io.BaseRaw:
+    """Open a recording, with its last minute as one annotation.
+
+    Parameters
+    ----------
+    member : Member
+        ``SubjectNN_1.edf`` or ``SubjectNN_2.edf``.
+
+    Returns
+    -------
+    raw : mne.io.BaseRaw
+        As recorded.
+
+    Raises
+    ------
+    ValueError
+        If it is shorter than a minute.
+    """
+    raw = edf(member)
+    seconds = raw.n_times / raw.info["sfreq"]
+    if seconds < SECONDS - 1e-3:
+        raise ValueError(f"lasts {seconds:.1f} s; the task takes the last {SECONDS:.0f} s")
+    notes = mne.Annotations(max(seconds - SECONDS, 0.0), SECONDS, LABELS[member.run])
+    return raw.set_annotations(notes, verbose="error")
