@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mne_neurolm.datasets import eegmat, load_eegmat, load_folder, simulate_epochs
+from mne_neurolm.datasets.catalog import get_spec
+from mne_neurolm.datasets.members import find_members
 from mne_neurolm.datasets.splits import split_by_subject, split_by_time
 from mne_neurolm.evaluation import band_power_classifier, demo_report, score_predictions
 from mne_neurolm.patches import make_patches
@@ -70,12 +72,12 @@ def simulated_data(random_state: int = 0) -> DemoData:
 
 def eegmat_data(root: Path) -> DemoData:
     """Load EEGMAT: the paper's training subjects to train on, its validation subjects to test."""
-    there = {recording.subject for recording in eegmat.find_recordings(root)}
+    there = {int(member.subject[-2:]) for member in find_members("workload", root)}
     parts = {part: sorted(there & set(eegmat.SPLITS[part])) for part in ("train", "validation")}
     if not all(parts.values()):
         raise ValueError(
             f"{root} holds EEGMAT subjects {sorted(there)}, but both subjects 0-25 to train on and "
-            f"26-30 to test on are needed. The recordings are at {eegmat.SOURCE}."
+            f"26-30 to test on are needed. {get_spec('workload').how_to_get()}"
         )
     epochs = load_eegmat(root, parts["train"] + parts["validation"], progress=True)
     subjects = epochs.metadata["subject"].to_numpy()
@@ -87,7 +89,7 @@ def eegmat_data(root: Path) -> DemoData:
         train=np.flatnonzero(~held_out),
         test=np.flatnonzero(held_out),
         task=get_task("workload"),
-        names={label: name for name, label in eegmat.RUNS.values()},
+        names={label: name for name, label in epochs.event_id.items()},
         description="EEG during mental arithmetic by the paper's protocol: the last 60 s of every "
         f"recording, windows of 4 s every 2 s. Subjects {_ranges(parts['train'])} to train on, "
         f"{_ranges(parts['validation'])} (the paper's validation subjects) to test on.",
@@ -321,8 +323,10 @@ def _parser() -> argparse.ArgumentParser:
 def _load(args: argparse.Namespace) -> DemoData:
     if args.data is None:
         return simulated_data(args.random_state)
-    if args.data.is_dir() and eegmat.find_recordings(args.data):
-        return eegmat_data(args.data)
+    if args.data.is_dir():
+        with suppress(FileNotFoundError):  # it holds no recording of EEGMAT
+            find_members("workload", args.data)
+            return eegmat_data(args.data)
     return folder_data(
         args.data,
         duration=args.duration,

@@ -9,6 +9,10 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .datasets.leakage import HeldOut
 
 _EPILOG = """\
 commands on a store that is there:
@@ -49,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(argv: list[str]) -> int:
-    from .datasets.specs import RECORDING_SPECS
+    from .datasets.catalog import ALIASES, DATASETS
 
     parser = argparse.ArgumentParser(
         prog="python -m mne_neurolm.prepare",
@@ -64,7 +68,7 @@ def _prepare(argv: list[str]) -> int:
         nargs="+",
         metavar="SOURCE",
         help="folder or file that MNE reads (EDF, BDF, GDF, CNT, SET, VHDR, FIF, ..., mixed); or, "
-        f"with --root, the name of a known data set: {', '.join(RECORDING_SPECS)}",
+        f"with --root, the name of a known data set: {', '.join([*DATASETS, *ALIASES])}",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="STORE", help="folder")
     parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the known data set")
@@ -89,6 +93,27 @@ def _prepare(argv: list[str]) -> int:
         choices=("train", "val", "test"),
         default="",
         help="part of a split that these recordings are in (default: none, by subject in training)",
+    )
+    parser.add_argument(
+        "--held-out",
+        nargs="+",
+        type=_name_and_folder,
+        default=[],
+        metavar="NAME=DIR",
+        help="folders of downstream data sets that were taken from the corpus (tuab, tuev, tusl "
+        "from tueg): subjects of their test sets are kept out, with all sessions",
+    )
+    parser.add_argument(
+        "--allow-overlap",
+        action="store_true",
+        help="prepare such a corpus without keeping any test set out",
+    )
+    parser.add_argument(
+        "--linked-ears",
+        choices=("skip", "keep"),
+        default="skip",
+        help="recordings of tueg against linked ears (channels like FP1-LE): skip them, as the "
+        "released code does (default), or keep them",
     )
     parser.add_argument(
         "--n-jobs",
@@ -129,6 +154,7 @@ def _prepare(argv: list[str]) -> int:
     from .store.preparation import prepare
     from .store.sources import find_source, list_jobs
 
+    held_out = _held_out(arguments)
     sources = [
         find_source(source, root=arguments.root, dataset=arguments.dataset)
         for source in arguments.source
@@ -140,6 +166,8 @@ def _prepare(argv: list[str]) -> int:
         split=arguments.split,
         min_seconds=arguments.min_seconds,
         segment_minutes=arguments.segment_minutes,
+        held_out=held_out,
+        linked_ears=arguments.linked_ears == "keep" or arguments.source != ["tueg"],
     )
     done = prepare(
         jobs,
@@ -164,6 +192,48 @@ def _prepare(argv: list[str]) -> int:
         )
         return 1
     return 0
+
+
+def _held_out(arguments: argparse.Namespace) -> HeldOut | None:
+    """Return what to keep out of a corpus that downstream data sets were taken from."""
+    from .datasets.leakage import CONTAINS, HeldOut
+
+    roots = dict(arguments.held_out)
+    corpora = [name for name in arguments.source if name in CONTAINS] if arguments.root else []
+    if not corpora:
+        if roots:
+            raise ValueError(
+                "--held-out is for corpora that downstream data sets were taken from: "
+                f"{', '.join(CONTAINS)}, named with --root."
+            )
+        return None
+    if len(arguments.source) > 1:
+        raise ValueError(f"Prepare {corpora[0]} in a command of its own: its options are its own.")
+    corpus = corpora[0]
+    if arguments.allow_overlap:
+        if roots:
+            raise ValueError("Give --held-out or --allow-overlap, not both.")
+        return None
+    missing = [name for name in CONTAINS[corpus] if name not in roots]
+    if len(missing) == len(CONTAINS[corpus]):
+        raise ValueError(
+            f"{corpus} contains the recordings of {', '.join(CONTAINS[corpus])}, on which models "
+            "are tested. Say where those are, so that the subjects of their test sets can be kept "
+            f"out: --held-out {' '.join(f'{name}=FOLDER' for name in CONTAINS[corpus])} (those "
+            "that you will test on are enough), or give --allow-overlap."
+        )
+    held_out = HeldOut(corpus, roots)
+    sys.stdout.write(
+        f"held out      {len(held_out.subjects)} subjects of the test sets of {', '.join(roots)}\n"
+    )
+    if missing:
+        sys.stdout.write(f"              not given, so not held out: {', '.join(missing)}\n")
+    for name, n in held_out.n_unknown.items():
+        sys.stdout.write(
+            f"              {n} test recordings of {name} have names that do not tell which "
+            f"recordings of {corpus} they are: these are not held out\n"
+        )
+    return held_out
 
 
 def _inspect(argv: list[str]) -> int:
@@ -204,6 +274,13 @@ def _verify(argv: list[str]) -> int:
         "written\n"
     )
     return 0
+
+
+def _name_and_folder(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"must be like tuab=FOLDER, got {text!r}")
+    return name, Path(folder)
 
 
 def _line_freq(text: str) -> float | str | None:

@@ -10,6 +10,7 @@ import mne
 import numpy as np
 import pytest
 
+from mne_neurolm.datasets._montage import STANDARD_1020
 from mne_neurolm.prepare import main
 from mne_neurolm.store import Store
 
@@ -26,6 +27,15 @@ def source(tmp_path: Path) -> Path:
         mne.export.export_raw(path, raw, verbose="error")
     (tmp_path / "lab/notes.edf").write_bytes(b"no EDF")
     return tmp_path / "lab"
+
+
+def write_eegmat(path: Path, seconds: int) -> None:
+    """Write noise in the channels of EEGMAT."""
+    names = [f"EEG {name}" for name in STANDARD_1020]
+    info = mne.create_info(names, 500.0, "eeg")
+    data = 2e-5 * np.random.default_rng(0).standard_normal((len(names), 500 * seconds))
+    path.parent.mkdir(exist_ok=True)
+    mne.export.export_raw(path, mne.io.RawArray(data, info, verbose="error"), verbose="error")
 
 
 def prepare(*arguments: object) -> int:
@@ -76,12 +86,20 @@ def test_subjects_of_known_file_names_do_not_leak(source: Path, tmp_path: Path) 
     assert {r.subject for r in Store(tmp_path / "store").recordings} == {"Subject04"}
 
 
-def test_known_data_set(source: Path, tmp_path: Path) -> None:
-    assert prepare("eegmat", "--root", source, "--output", tmp_path / "store") == 0
-    assert {(r.dataset, r.line_freq) for r in Store(tmp_path / "store").recordings} == {
-        ("eegmat", 50.0)
-    }
-    assert len((tmp_path / "store/report.tsv").read_text().splitlines()) == 3  # notes.edf is not
+def test_known_data_set(tmp_path: Path) -> None:
+    """The labels, split and line frequency of a known data set get into the store."""
+    for name, seconds in (("Subject04_1", 70), ("Subject31_2", 62), ("Subject05_1", 40)):
+        write_eegmat(tmp_path / "root" / f"{name}.edf", seconds)
+    (tmp_path / "root/notes.edf").write_bytes(b"no EDF")
+    root, output = tmp_path / "root", tmp_path / "store"
+    assert prepare("workload", "--root", root, "--output", output) == 0
+    rest, task = Store(output).recordings
+    assert (rest.dataset, rest.subject, rest.split) == ("workload", "Subject04", "train")
+    assert (task.subject, task.split, task.line_freq) == ("Subject31", "test", 50.0)
+    assert rest.annotations == ((10.0, 60.0, "No"),) and task.annotations == ((2.0, 60.0, "Yes"),)
+    lines = (output / "report.tsv").read_text().splitlines()
+    assert len(lines) == 4  # notes.edf is none of its recordings
+    assert "skipped\tnot as in workload: lasts 40.0 s; the task takes the last 60 s" in lines[2]
 
 
 def test_several_sources_and_options(source: Path, tmp_path: Path) -> None:

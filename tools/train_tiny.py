@@ -24,7 +24,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from mne_neurolm import NeuroLM, NeuroLMConfig, Task, prepare_raw, tune_instructions
-from mne_neurolm.datasets.eegmat import find_recordings
+from mne_neurolm.datasets.members import find_members
 from mne_neurolm.models.inference import encode_patches
 from mne_neurolm.models.text import SEP, encode_text
 from mne_neurolm.patches import Patches, make_patches
@@ -131,9 +131,9 @@ def make_text_tokenizer(text: str, config: NeuroLMConfig) -> PreTrainedTokenizer
 def load_recordings(data: Path) -> list[Patches]:
     """Return all recordings as windows without labels."""
     sets = []
-    for recording in find_recordings(data / "eegmat"):
-        if recording.subject in TRAINING_SUBJECTS:
-            raw = mne.io.read_raw_edf(recording.path, preload=True)
+    for member in find_members("workload", data / "eegmat"):
+        if int(member.subject[-2:]) in TRAINING_SUBJECTS:
+            raw = mne.io.read_raw_edf(member.path, preload=True)
             sets.append(_windows(prepare_raw(raw, line_freq=50.0), WINDOW))
     n_eegmat = len(sets)
     for path in sorted((data / "mne_data").rglob("S001R*.edf")):

@@ -70,9 +70,7 @@ def load_all(
     return list(tqdm(outcomes, total=len(items), desc="Loading", unit="file", disable=not progress))
 
 
-def warn_of(
-    problems: Mapping[str, str], messages: Iterable[Sequence[str]], n_files: int
-) -> None:
+def warn_of(problems: Mapping[str, str], messages: Iterable[Sequence[str]], n_files: int) -> None:
     """Warn once about files that are left out, and once about each thing noticed in the others.
 
     Parameters
@@ -87,7 +85,9 @@ def warn_of(
     for message, n in Counter(m for told in messages for m in set(told)).items():
         warn(f"{n} of {n_files} files: {message}", RuntimeWarning)
     if problems:
-        warn(f"{len(problems)} of {n_files} files are left out:\n{listed(problems)}", RuntimeWarning)
+        warn(
+            f"{len(problems)} of {n_files} files are left out:\n{listed(problems)}", RuntimeWarning
+        )
 
 
 def listed(problems: Mapping[str, str]) -> str:

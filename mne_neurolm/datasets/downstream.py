@@ -20,6 +20,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         name="workload",
         title="EEG During Mental Arithmetic Tasks (EEGMAT, Workload)",
         files=re.compile(r"(?:^|/)(?P<subject>Subject\d{2})_(?P<run>[12])\.edf$"),
+        example="Subject00_1.edf",
         read=eegmat.read,
         protocol=Protocol(
             task="workload",

@@ -76,7 +76,9 @@ def load_eegmat(
     dataset = load(
         "workload", root, subjects=names, on_error="raise", n_jobs=n_jobs, progress=progress
     )
-    runs = dataset.description.groupby("subject")["run"].nunique()
+    epochs = to_epochs(dataset)
+    table = epochs.metadata
+    runs = table.groupby("subject")["run"].nunique()
     unpaired = [int(name[-2:]) for name in runs.index[runs < 2]]
     if unpaired:
         warn(
@@ -84,13 +86,12 @@ def load_eegmat(
             "balanced.",
             RuntimeWarning,
         )
-    epochs = to_epochs(dataset)
-    table = epochs.metadata
-    epochs.metadata = table.assign(
-        subject=table["subject"].str[-2:].astype(int),
-        label=epochs.events[:, 2],
-        file=[Path(file).name for file in table["file"]],
-    )[["subject", "label", "file", "start"]]
+    with mne.use_log_level("warning"):  # else it tells that it replaces metadata
+        epochs.metadata = table.assign(
+            subject=table["subject"].str[-2:].astype(int),
+            label=epochs.events[:, 2],
+            file=[Path(file).name for file in table["file"]],
+        )[["subject", "label", "file", "start"]]
     classes = {"No": "rest", "Yes": "arithmetic"}
     epochs.event_id = {classes[label]: code for label, code in epochs.event_id.items()}
     return epochs

@@ -63,7 +63,9 @@ def to_epochs(dataset: BaseConcatDataset) -> mne.EpochsArray:
         infos.append(info)
     if not parts:
         raise ValueError("The dataset is empty.")
-    kinds = {(tuple(i["ch_names"]), i["sfreq"], d.shape[2]) for d, i in zip(parts, infos, strict=True)}
+    kinds = {
+        (tuple(i["ch_names"]), i["sfreq"], d.shape[2]) for d, i in zip(parts, infos, strict=True)
+    }
     if len(kinds) > 1:
         shown = [f"{len(names)} channels, {rate:g} Hz, {n} samples" for names, rate, n in kinds]
         raise ValueError(
@@ -77,7 +79,9 @@ def to_epochs(dataset: BaseConcatDataset) -> mne.EpochsArray:
         targets = np.unique(targets.astype(str), return_inverse=True)[1]
     event_id = {
         str(label): int(target)
-        for label, target in sorted(set(zip(metadata[named], targets, strict=True)), key=lambda p: p[1])
+        for label, target in sorted(
+            set(zip(metadata[named], targets, strict=True)), key=lambda p: p[1]
+        )
     }
     data = np.concatenate(parts)
     info = infos[0].copy()

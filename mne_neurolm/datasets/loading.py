@@ -159,7 +159,7 @@ def _check(spec: DatasetSpec, split: str | None, variant: str, on_error: str) ->
         raise ValueError(f"variant must be 'paper' or 'code', got {variant!r}.")
     if spec.protocol is None:
         if split is not None:
-            raise ValueError(f"{spec.title} is a pretraining corpus and has no split; leave it out.")
+            raise ValueError(f"{spec.title} is a pretraining corpus; it has no split.")
         return None
     if split is not None and split not in PARTS:
         raise ValueError(f"split must be one of {', '.join(PARTS)}, or None; got {split!r}.")
@@ -198,9 +198,7 @@ def _choose(
     return chosen
 
 
-def _prepare(
-    name: str, line_freq: float | None, folder: Path | None, member: Member
-) -> _Prepared:
+def _prepare(name: str, line_freq: float | None, folder: Path | None, member: Member) -> _Prepared:
     """Return one recording, ready to be cut."""
     spec = get_spec(name)
     if folder is None:
@@ -229,9 +227,7 @@ def _cache_name(spec: DatasetSpec, member: Member, line_freq: float | None) -> s
     return f"{member.path.stem}-{digest}"
 
 
-def _prepare_member(
-    spec: DatasetSpec, member: Member, line_freq: float | None
-) -> mne.io.BaseRaw:
+def _prepare_member(spec: DatasetSpec, member: Member, line_freq: float | None) -> mne.io.BaseRaw:
     """Read, pick, filter and resample."""
     with use_log_level("warning"):
         raw = read_member(spec, member)
@@ -243,8 +239,11 @@ def _prepare_member(
     if spec.channels:
         raw.set_montage(template_montage(), on_missing="ignore", verbose="error")
     with raw.info._unlock():
-        # What prepare_raw did. Headers that name the amplifier's filters differ between files.
         raw.info["line_freq"] = line_freq
+        if spec.protocol is not None:
+            # What prepare_raw did. Some headers name the amplifier's filters and others of the same
+            # data set do not; one info speaks for all windows.
+            raw.info["highpass"], raw.info["lowpass"] = 0.1, 75.0
     return raw
 
 

@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 
 import mne
-from mne.utils import logger
 
 from .catalog import get_spec
 from .specs import DatasetSpec, Member
@@ -58,10 +57,9 @@ def find_members(name: str, root: str | Path) -> list[Member]:
                 others += 1
     if not found:
         raise FileNotFoundError(
-            f"{folder} and its subfolders hold no file of {spec.title}: none of {others} is like "
-            f"{spec.files.pattern}. {spec.how_to_get()}"
+            f"{folder} and its subfolders hold no file like {spec.example or spec.files.pattern}, "
+            f"as in {spec.title}, but {others} others. {spec.how_to_get()}"
         )
-    logger.info(f"Found {len(found)} recordings of {spec.title} in {folder}.")
     return sorted(found, key=lambda member: member.path.as_posix())
 
 
@@ -96,7 +94,7 @@ def read_recording(name: str, path: str | Path) -> mne.io.BaseRaw:
     if member is None:
         raise ValueError(
             f"{path}: no file of {spec.title} is called like this; they are like "
-            f"{spec.files.pattern}."
+            f"{spec.example or spec.files.pattern}."
         )
     try:
         return read_member(spec, member)
@@ -134,9 +132,7 @@ def read_member(spec: DatasetSpec, member: Member) -> mne.io.BaseRaw:
         text = " ".join(str(warning.message).split())
         if spec.protocol is not None and _SERIOUS.search(text):
             raise ValueError(text)
-        warnings.warn_explicit(
-            warning.message, warning.category, warning.filename, warning.lineno
-        )
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     sfreq = float(raw.info["sfreq"])
     if spec.sfreqs and not any(abs(sfreq - rate) < 1e-3 * rate for rate in spec.sfreqs):
         rates = ", ".join(f"{rate:g}" for rate in spec.sfreqs)

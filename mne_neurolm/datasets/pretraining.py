@@ -11,6 +11,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
         name="eegbci",
         title="EEG Motor Movement/Imagery Dataset",
         files=re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d{2})\.edf$"),
+        example="S001/S001R01.edf",
         read=edf,
         line_freq=60.0,  # Albany, New York
         patterns_alone=True,
@@ -29,7 +30,9 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         name="tueg",
         title="TUH EEG Corpus",
-        files=re.compile(r"(?:^|/)(?P<subject>[a-z0-9]{8})_(?P<session>s\d{3})_(?P<run>t\d{3})\.edf$"),
+        files=re.compile(
+            r"(?:^|/)(?P<subject>[a-z0-9]{8})_(?P<session>s\d{3})_(?P<run>t\d{3})\.edf$"
+        ),
         read=edf,
         line_freq=60.0,  # Philadelphia
         patterns_alone=True,

@@ -105,6 +105,8 @@ class DatasetSpec:
     files : re.Pattern
         Is searched in the path of a file, with slashes. It ends with ``$`` and has the group
         ``subject``, and perhaps ``session``, ``run`` and others.
+    example : str
+        A path as ``files`` finds it, for messages.
     read : callable
         Opens a :class:`Member`: an :class:`mne.io.BaseRaw` in volts with the labels as annotations.
         Raises ValueError or OSError with what is wrong and in which file.
@@ -136,6 +138,7 @@ class DatasetSpec:
     name: str
     title: str
     files: re.Pattern[str]
+    example: str = ""
     read: Callable[[Member], mne.io.BaseRaw]
     companions: Callable[[Member], list[Path]] = lambda member: []
     protocol: Protocol | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
@@ -13,6 +15,8 @@ from mne.utils import use_log_level
 
 from ..channels import match_channels
 from ..datasets._files import parts_of
+from ..datasets.catalog import get_spec
+from ..datasets.members import read_member, tell
 from ..preprocessing import LOWEST_LINE_FREQ
 from ..quality import HIGHEST_SD, LOWEST_SD
 from .format import Recording, Row, printable
@@ -23,6 +27,7 @@ from .signals import PreparedSignal, prepare_segments
 from .writer import FULL_DISK
 
 _MAX_NAMES_SHOWN = 20
+_LINKED_EARS = re.compile(r"-LE$", re.IGNORECASE)
 _NOT_RAW = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 
 
@@ -40,6 +45,14 @@ class Job:
         Power line frequency in Hz; ``"auto"`` takes it from the file, else from the data set.
     known_line_freq : float | None
         That of the data set, if it is known.
+    corpus : str
+        Known data set whose reader opens the file; empty if MNE does. Default "".
+    companions : tuple of Path
+        Files with labels that belong to the recording.
+    held_out : str
+        Why the recording must not be in the store; empty if it may. Default "".
+    linked_ears : bool
+        Whether a recording against linked ears is kept. Default True.
     min_seconds : float
         Shorter recordings are skipped.
     segment_minutes : float
@@ -57,6 +70,10 @@ class Job:
     split: str = ""
     line_freq: float | str | None = "auto"
     known_line_freq: float | None = None
+    corpus: str = ""
+    companions: tuple[Path, ...] = ()
+    held_out: str = ""
+    linked_ears: bool = True
     min_seconds: float = 4.0
     segment_minutes: float = 15.0
     source_bytes: int = 0
@@ -65,10 +82,16 @@ class Job:
 
     @property
     def settings(self) -> str:
-        """What shapes the stored samples, beyond the recipe."""
-        return settings_to_text(
-            {"line_freq": self.line_freq, "known_line_freq": self.known_line_freq}
-        )
+        """What shapes what is stored, beyond the recipe."""
+        settings: dict[str, Any] = {
+            "line_freq": self.line_freq,
+            "known_line_freq": self.known_line_freq,
+        }
+        # Only what is not the default, so that stores of earlier versions stay as they are.
+        settings |= {"corpus": self.corpus} if self.corpus else {}
+        settings |= {"held_out": self.held_out} if self.held_out else {}
+        settings |= {} if self.linked_ears else {"linked_ears": False}
+        return settings_to_text(settings)
 
     @property
     def screening_settings(self) -> str:
@@ -76,16 +99,16 @@ class Job:
         return settings_to_text({"min_seconds": self.min_seconds}) + self.settings
 
 
-def stat_source(path: Path) -> tuple[int, int]:
+def stat_source(path: Path, companions: tuple[Path, ...] = ()) -> tuple[int, int]:
     """Return the size in bytes of a recording's files together, and when the last one changed."""
-    stats = [part.stat() for part in parts_of(path)]
+    stats = [part.stat() for part in (*parts_of(path), *companions) if part.exists()]
     return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
 
 
-def hash_source(path: Path) -> str:
+def hash_source(path: Path, companions: tuple[Path, ...] = ()) -> str:
     """Return the SHA-256 of a recording's file; of several files, that of their SHA-256s."""
     digests = []
-    for part in parts_of(path):
+    for part in (*parts_of(path), *(part for part in companions if part.exists())):
         with open(part, "rb") as file:
             digests.append(hashlib.file_digest(file, "sha256"))
     if len(digests) == 1:
@@ -115,19 +138,21 @@ def prepare_file(job: Job, part: Path) -> Row | File:
     OSError
         If there is no space left to write to.
     """
-    sha256, status, reason = "", "failed", ""
+    sha256, status, reason, seconds = "", "failed", "", 0.0
     notes: list[str] = []
     row = None
     with warnings.catch_warnings(record=True) as caught, use_log_level("warning"):
         warnings.simplefilter("always")
         try:
-            sha256 = hash_source(job.path)
+            if job.held_out:
+                raise UnusableError(f"held out: {job.held_out}", _edf_seconds(job.path))
+            sha256 = hash_source(job.path, job.companions)
             if sha256 in job.known:
                 status = "duplicate"
             else:
                 row = _prepare(job, part, sha256, notes)
         except UnusableError as error:
-            status, reason = "skipped", str(error)
+            status, reason, seconds = "skipped", str(error), error.seconds
         except Exception as error:  # readers of foreign files raise anything, and one bad file of
             # thousands must not stop the others; every reason is reported
             if isinstance(error, OSError) and error.errno in FULL_DISK:
@@ -144,6 +169,7 @@ def prepare_file(job: Job, part: Path) -> Row | File:
         status=status,
         reason=reason,
         notes=" | ".join(notes),
+        seconds=seconds,
         source=printable(str(job.path)),
         source_bytes=job.source_bytes,
         source_mtime_ns=job.source_mtime_ns,
@@ -153,9 +179,11 @@ def prepare_file(job: Job, part: Path) -> Row | File:
 
 
 def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
-    raw = _read(job.path, notes)
+    raw = _read_member(job) if job.corpus else _read(job.path, notes)
     rate = float(raw.info["sfreq"])
     seconds = raw.n_times / rate
+    if not job.linked_ears and any(_LINKED_EARS.search(name) for name in raw.ch_names):
+        raise UnusableError("reference: linked ears (--linked-ears keep stores them)", seconds)
     if seconds < job.min_seconds:
         raise UnusableError(f"too short: {seconds:.3g} s, and the least is {job.min_seconds:g} s")
     try:
@@ -211,6 +239,27 @@ def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
         sd=float(np.median(signal.sd[kept])),
         left_out=len(eeg) - len(kept),
     )
+
+
+def _read_member(job: Job) -> mne.io.BaseRaw:
+    """Open a recording of a known data set, with its labels as annotations."""
+    spec = get_spec(job.corpus)
+    member = spec.member(job.path)
+    assert member is not None, "jobs of a data set are files that its pattern has matched"
+    try:
+        return read_member(spec, member)
+    except ValueError as error:  # the content; what else goes wrong may pass, and is tried again
+        raise UnusableError(f"not as in {job.corpus}: {tell(error)}") from error
+
+
+def _edf_seconds(path: Path) -> float:
+    """Return the duration that the header of an EDF or BDF file tells; 0 if it does not."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(256)
+        return max(float(header[236:244]) * float(header[244:252]), 0.0)
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _read(path: Path, notes: list[str]) -> mne.io.BaseRaw:

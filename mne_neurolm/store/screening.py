@@ -14,7 +14,19 @@ _UV = 1e-6
 
 
 class UnusableError(Exception):
-    """A recording cannot be used; the message says why, its first words which kind of reason."""
+    """A recording cannot be used; the message says why, its first words which kind of reason.
+
+    Parameters
+    ----------
+    message : str
+        The reason.
+    seconds : float
+        How long the recording is, where the summary should count what was left out. Default 0.
+    """
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class RawScreen:

@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..datasets._files import find_recordings
-from ..datasets.specs import RECORDING_SPECS, RecordingSpec, find_subject
+from ..datasets.catalog import ALIASES, DATASETS, find_subject, get_spec
+from ..datasets.leakage import HeldOut
+from ..datasets.members import find_members
+from ..datasets.specs import DatasetSpec
 from .format import printable
 from .recordings import Job, stat_source
 
@@ -25,14 +29,14 @@ class Source:
         Folder that their names are relative to.
     dataset : str
         Name of the data set.
-    spec : RecordingSpec | None
+    spec : DatasetSpec | None
         What is known about it.
     """
 
     files: list[Path]
     root: Path
     dataset: str
-    spec: RecordingSpec | None
+    spec: DatasetSpec | None
 
 
 def find_source(text: str, *, root: Path | None, dataset: str | None) -> Source:
@@ -60,22 +64,18 @@ def find_source(text: str, *, root: Path | None, dataset: str | None) -> Source:
         If ``text`` is no known data set and ``root`` is given.
     """
     if root is not None:
-        if text not in RECORDING_SPECS:
+        try:
+            spec = get_spec(text)
+        except ValueError as error:
             raise ValueError(
-                f"With --root, SOURCE is the name of a known data set ({', '.join(RECORDING_SPECS)}"
-                f"); got {text!r}. Leave --root out for a file or folder."
-            )
-        spec = RECORDING_SPECS[text]
+                f"With --root, SOURCE is the name of a known data set. {error} Leave --root out "
+                "for a file or folder."
+            ) from error
         folder = root.expanduser().resolve()
-        files = [file for file in find_recordings(folder) if spec.file.fullmatch(file.name)]
-        if not files:
-            raise FileNotFoundError(
-                f"{root} and its subfolders hold no file like {spec.file.pattern}. Get the data "
-                f"set from {spec.url} ({spec.licence})."
-            )
-        return Source(files, folder, dataset or text, spec)
+        members = find_members(text, folder)
+        return Source([member.path for member in members], folder, dataset or text, spec)
     path = Path(text).expanduser()
-    if not path.exists() and text in RECORDING_SPECS:
+    if not path.exists() and text in (*DATASETS, *ALIASES):
         raise FileNotFoundError(f"Say where the recordings of {text!r} are, with --root FOLDER.")
     # The folder is made absolute, files below it are not followed: links may lead anywhere.
     alone = path.is_file() or path.suffix.lower() == ".mff"
@@ -92,6 +92,8 @@ def list_jobs(
     split: str = "",
     min_seconds: float = 4.0,
     segment_minutes: float = 15.0,
+    held_out: HeldOut | None = None,
+    linked_ears: bool = True,
 ) -> list[Job]:
     """Return what to do about every file.
 
@@ -108,6 +110,10 @@ def list_jobs(
         Part of a split that all recordings are in.
     min_seconds, segment_minutes : float
         See :class:`mne_neurolm.store.recordings.Job`.
+    held_out : HeldOut | None
+        Recordings of known data sets to keep out.
+    linked_ears : bool
+        Whether recordings of known data sets against linked ears are kept. Default True.
 
     Returns
     -------
@@ -121,23 +127,26 @@ def list_jobs(
     """
     jobs: dict[str, Job] = {}
     for source in sources:
+        known_by_file = _facts(source, held_out, linked_ears)
         for file in source.files:
             below = printable(file.relative_to(source.root).as_posix())
             name = f"{source.dataset}/{below}"
             subject = _match_subject(subject_pattern, below) or find_subject(below, source.spec)
-            n_bytes, changed = stat_source(file)
+            known = known_by_file.get(file, {})
+            part = known.pop("split", "")
+            n_bytes, changed = stat_source(file, known.get("companions", ()))
             job = Job(
                 path=file,
                 name=name,
                 dataset=source.dataset,
                 subject=subject,
-                split=split,
+                split=split or part,
                 line_freq=line_freq,
-                known_line_freq=source.spec.line_freq if source.spec else None,
                 min_seconds=min_seconds,
                 segment_minutes=segment_minutes,
                 source_bytes=n_bytes,
                 source_mtime_ns=changed,
+                **known,
             )
             if name in jobs and jobs[name].path != file:
                 raise ValueError(
@@ -146,6 +155,31 @@ def list_jobs(
                 )
             jobs[name] = job
     return [jobs[name] for name in sorted(jobs)]
+
+
+def _facts(
+    source: Source, held_out: HeldOut | None, linked_ears: bool
+) -> dict[Path, dict[str, Any]]:
+    """Return what is known about the recordings of a known data set, as fields of jobs."""
+    spec = source.spec
+    if spec is None:
+        return {}
+    found = [spec.member(file) for file in source.files]
+    members = [member for member in found if member is not None]
+    facts = {}
+    for member in members:
+        part = ""
+        if spec.protocol is not None:
+            part = spec.protocol.variants["paper"].split(member, -1, members)
+        facts[member.path] = {
+            "known_line_freq": spec.line_freq,
+            "corpus": spec.name,
+            "companions": tuple(spec.companions(member)),
+            "held_out": held_out.reason(member) if held_out else "",
+            "linked_ears": linked_ears,
+            "split": "val" if part == "validation" else part,
+        }
+    return facts
 
 
 def _match_subject(pattern: str | None, name: str) -> str:

@@ -44,10 +44,14 @@ def _describe_files(files: list[File]) -> list[str]:
     counts = Counter(file.status for file in files)
     listed = ", ".join(f"{n} {status}" for status, n in counts.most_common())
     lines = [f"files         {len(files)}: {listed}"]
-    reasons = Counter(
-        file.reason.partition(":")[0] for file in files if file.status in ("skipped", "failed")
-    )
-    return lines + [f"              {n} {reason}" for reason, n in reasons.most_common()]
+    reasons: dict[str, list[float]] = {}
+    for file in files:
+        if file.status in ("skipped", "failed"):
+            reasons.setdefault(file.reason.partition(":")[0], []).append(file.seconds)
+    for reason, seconds in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        hours = f", {sum(seconds) / 3600.0:.2f} h" if any(seconds) else ""
+        lines.append(f"              {len(seconds)} {reason}{hours}")
+    return lines
 
 
 def _describe_data(rows: Sequence[Row], shard_bytes: int | None) -> list[str]:

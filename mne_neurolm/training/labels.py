@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from mne.utils import logger, warn
 
-from ..datasets import eegmat
+from ..datasets.catalog import DATASETS
+from ..datasets.eegmat import SPLITS
+from ..datasets.readers import eegmat
+from ..datasets.specs import DatasetSpec
+from ..datasets.windows import Span, window_starts
 from ..patches import MAX_SECONDS, MAX_TOKENS, PATCH_SIZE
 from ..tasks import Task, get_task
 from .plan import Bucket, Windows, make_windows, split_recordings
 
-_HAIR = 1e-3  # s; onsets and durations are often rounded to milliseconds
 _FIELDS = {"name", "question", "answers", "options", "files", "duration", "hop", "point_duration"}
 
 
@@ -43,6 +45,8 @@ class LabelRule:
     point_duration : float
         Annotations shorter than a window that last at most this many seconds mark the start of one
         window. Default 1.0.
+    lead : float
+        Seconds that a window starts before its annotation, which then has one. Default 0.
     splits : dict of range | None
         Numbers of subjects by split, matched by the group ``subject`` of ``files``. None (default):
         subjects are held out as for the other stages.
@@ -55,6 +59,7 @@ class LabelRule:
     by_file: dict[str, Any] | None = None
     last_seconds: float | None = None
     point_duration: float = 1.0
+    lead: float = 0.0
     splits: dict[str, range] | None = None
 
     def __post_init__(self) -> None:
@@ -65,18 +70,31 @@ class LabelRule:
             )
 
 
-# Tasks whose labels are known from the names of files. Protocols: see the module of each data set.
-_RULES = {
-    "workload": LabelRule(
-        task=get_task("workload"),
-        duration=eegmat.DURATION,
-        hop=eegmat.HOP,
-        files=r"Subject(?P<subject>\d{2})_(?P<label>[12])\.edf$",
-        by_file={str(run): ("No", "Yes")[label] for run, (_, label) in eegmat.RUNS.items()},
-        last_seconds=eegmat.SECONDS,
-        splits=eegmat.SPLITS,
+def _rule(spec: DatasetSpec) -> LabelRule:
+    """Return where the labels of a downstream data set are once it is in a store."""
+    protocol = spec.protocol
+    assert protocol is not None
+    return LabelRule(
+        task=get_task(protocol.task),
+        duration=protocol.duration,
+        hop=protocol.hop,
+        lead=protocol.lead,
+        point_duration=protocol.point_duration,
+        # Data sets share words for labels, so only the recordings of this one take part.
+        files=f"^{spec.name}/",
     )
-}
+
+
+# The tasks of the paper, whose labels `prepare` stores as annotations. Those of Workload are in the
+# names of its files too, so any folder of them will do.
+_RULES = {spec.name: _rule(spec) for spec in DATASETS.values() if spec.protocol is not None}
+_RULES["workload"] = replace(
+    _RULES["workload"],
+    files=r"Subject(?P<subject>\d{2})_(?P<label>[12])\.edf$",
+    by_file=eegmat.LABELS,
+    last_seconds=eegmat.SECONDS,
+    splits=SPLITS,
+)
 
 
 def read_rules(names: Sequence[str]) -> list[LabelRule]:
@@ -253,17 +271,21 @@ def _cut(recording: Any, rule: LabelRule) -> list[tuple[int, int]]:
         starts = range(first, recording.n_times - n_times + 1, int(rule.hop * sfreq))
         return [(start, label) for start in starts]
     windows = []
-    for onset, length, description in recording.annotations:
-        if description not in rule.task.labels:
+    for note in recording.annotations:
+        span = Span(*note)
+        if span.label not in rule.task.labels:
             continue
-        label = rule.task.labels.index(description)
-        n_fit = int(np.floor((length - rule.duration) / rule.hop + _HAIR)) + 1
-        if length < rule.duration - _HAIR:
-            n_fit = int(length <= rule.point_duration)
-        for k in range(n_fit):
-            start = int(round((onset + k * rule.hop) * sfreq))
-            if 0 <= start <= recording.n_times - n_times:
-                windows.append((start, label))
+        label = rule.task.labels.index(span.label)
+        for begin in window_starts(
+            span,
+            recording.n_times / sfreq,
+            duration=n_times / sfreq,
+            hop=rule.hop,
+            lead=rule.lead,
+            point_duration=rule.point_duration,
+        ):
+            start = min(max(round(begin * sfreq), 0), recording.n_times - n_times)
+            windows.append((start, label))
     return windows
 
 

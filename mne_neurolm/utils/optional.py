@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
 
-from mne.utils import logger
+from mne.utils import logger, use_log_level
 
 # torchaudio 2.11 is compiled against the CUDA of the PyPI builds of torch 2.11 to 2.14; of these,
 # the one that constraints.txt pins.
@@ -73,8 +73,9 @@ def import_braindecode() -> ModuleType:
         message names the torch to install.
     """
     try:
-        with warnings.catch_warnings():
-            # Deprecations inside braindecode and wfdb, which no user of ours can act on.
+        # Deprecations inside braindecode and wfdb, which no user of ours can act on; those of MNE's
+        # functions are logged as well.
+        with warnings.catch_warnings(), use_log_level("error"):
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
             return importlib.import_module("braindecode")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mne_neurolm.datasets import load_eegmat
-from mne_neurolm.datasets.eegmat import SPLITS, find_recordings
+from mne_neurolm.datasets.eegmat import SPLITS
+from mne_neurolm.datasets.members import find_members
 from mne_neurolm.patches import make_patches
 
 SCALP = "Fp1 Fp2 F7 F3 Fz F4 F8 T3 C3 Cz C4 T4 T5 P3 Pz P4 T6 O1 O2".split()
@@ -100,11 +101,15 @@ def test_split_by_name(root: Path) -> None:
     assert len(epochs) == 5 * 2 * 29
 
 
-def test_find_recordings(root: Path) -> None:
-    found = find_recordings(root)
+def test_members(root: Path) -> None:
+    found = find_members("workload", root)
     assert len(found) == 62
-    assert (found[0].subject, found[0].run, found[0].path.name) == (0, 1, "Subject00_1.edf")
-    assert (found[-1].subject, found[-1].run) == (30, 2)
+    assert (found[0].subject, found[0].run, found[0].path.name) == (
+        "Subject00",
+        "1",
+        "Subject00_1.edf",
+    )
+    assert (found[-1].subject, found[-1].run) == ("Subject30", "2")
 
 
 def test_unpaired_recording(root: Path, tmp_path: Path) -> None:
@@ -122,7 +127,7 @@ def test_errors_about_files(root: Path, tmp_path: Path) -> None:
         FileNotFoundError, match=r"no folder.*physionet\.org/content/eegmat.*ODC-BY"
     ):
         load_eegmat(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"holds no file like Subject00_1\.edf.*physionet"):
+    with pytest.raises(FileNotFoundError, match=r"hold no file like Subject00_1\.edf.*physionet"):
         load_eegmat(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"No recording of subjects \[31, 32, 33, 34, 35\]"):
         load_eegmat(root, subjects="test")
@@ -138,9 +143,10 @@ def test_wrong_subjects(root: Path, subjects: object, message: str) -> None:
 
 
 def test_foreign_and_short_files(root: Path, shared_data: Path, tmp_path: Path) -> None:
-    shutil.copyfile(shared_data / "formats" / "test.edf", tmp_path / "Subject00_1.edf")
     shutil.copyfile(root / "Subject04_2.edf", tmp_path / "Subject00_2.edf")
-    with pytest.raises(ValueError, match=r"Subject00_1\.edf lacks the channels \['Fp1'"):
+    run = shared_data / "mne_data/MNE-eegbci-data/files/eegmmidb/1.0.0/S001/S001R03.edf"
+    shutil.copyfile(run, tmp_path / "Subject00_1.edf")
+    with pytest.raises(ValueError, match=r"Subject00_1\.edf: lacks the channels T3, T4"):
         load_eegmat(tmp_path)
     # The same file cut after 50 of its records of one second.
     content = (root / "Subject04_2.edf").read_bytes()
@@ -148,5 +154,9 @@ def test_foreign_and_short_files(root: Path, shared_data: Path, tmp_path: Path) 
     n_bytes = n_header + 50 * (len(content) - n_header) // n_records
     short = content[:236] + b"50".ljust(8) + content[244:n_bytes]
     (tmp_path / "Subject00_1.edf").write_bytes(short)
-    with pytest.raises(ValueError, match=r"Subject00_1\.edf lasts 50\.0 s"):
+    with pytest.raises(ValueError, match=r"Subject00_1\.edf: lasts 50\.0 s"):
+        load_eegmat(tmp_path)
+    # Cut near its end, with a header that promises more.
+    (tmp_path / "Subject00_1.edf").write_bytes(content[:-1000])
+    with pytest.raises(ValueError, match=r"Subject00_1\.edf: Number of records from the header"):
         load_eegmat(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mne_neurolm.datasets.specs import RECORDING_SPECS, find_subject
+from mne_neurolm.datasets.catalog import DATASETS, find_subject
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,3 @@ def test_subjects(name: str, subject: str) -> None:
     assert find_subject(name) == subject
 
 
-def test_specs_are_complete() -> None:
-    for name, spec in RECORDING_SPECS.items():
-        assert spec.line_freq in (50.0, 60.0) and "subject" in spec.file.groupindex, name
-        assert spec.citation and spec.licence and spec.url.startswith("https://")

@@ -275,9 +275,11 @@ def test_known_data_sets(shared_data: Path, tmp_path: Path) -> None:
     assert {(r.subject, r.line_freq, len(r.channels)) for r in store.recordings} == {
         ("Subject07", 50.0, 19)
     }
-    with pytest.raises(FileNotFoundError, match="hold no file like .*physionet"):
+    with pytest.raises(FileNotFoundError, match="hold no file like S001/S001R01.edf.*physionet"):
         find_source("eegbci", root=root, dataset=None)
-    with pytest.raises(ValueError, match="the name of a known data set .*eegmat, eegbci"):
+    with pytest.raises(
+        ValueError, match="the name of a known data set.*Known are .*workload.*Leave --root out"
+    ):
         find_source(str(root), root=root, dataset=None)
     with pytest.raises(FileNotFoundError, match="with --root FOLDER"):
         find_source("eegbci", root=None, dataset=None)
