@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from mne_neurolm import EEGTokens, NeuroLM, NeuroLMConfig, NeuroLMTokenizer
 from mne_neurolm.datasets import simulate_epochs
+from mne_neurolm.datasets._montage import STANDARD_1020
 from mne_neurolm.models.text import load_text_tokenizer
 
 # The suite's models are too small to gain from threads; on few cores they cost time.
@@ -25,6 +27,25 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"the recordings are not beside the checkout ({path})")
     return path
+
+
+@pytest.fixture(scope="session")
+def write_eegmat() -> Callable[..., Path]:
+    """Return a function that writes a recording in the layout of EEGMAT."""
+
+    def write(
+        folder: Path, name: str, *, seconds: int = 62, sfreq: float = 500.0, seed: int = 0
+    ) -> Path:
+        names = [f"EEG {name}" for name in STANDARD_1020] + ["EEG A2-A1", "ECG ECG"]
+        rng = np.random.default_rng(seed)
+        data = 2e-5 * rng.standard_normal((len(names), round(sfreq * seconds)))
+        raw = mne.io.RawArray(data, mne.create_info(names, sfreq, "eeg"), verbose="error")
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.edf"
+        mne.export.export_raw(path, raw, verbose="error")
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

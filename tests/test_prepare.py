@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
 
-from mne_neurolm.datasets._montage import STANDARD_1020
 from mne_neurolm.prepare import main
 from mne_neurolm.store import Store
 
@@ -27,15 +27,6 @@ def source(tmp_path: Path) -> Path:
         mne.export.export_raw(path, raw, verbose="error")
     (tmp_path / "lab/notes.edf").write_bytes(b"no EDF")
     return tmp_path / "lab"
-
-
-def write_eegmat(path: Path, seconds: int) -> None:
-    """Write noise in the channels of EEGMAT."""
-    names = [f"EEG {name}" for name in STANDARD_1020]
-    info = mne.create_info(names, 500.0, "eeg")
-    data = 2e-5 * np.random.default_rng(0).standard_normal((len(names), 500 * seconds))
-    path.parent.mkdir(exist_ok=True)
-    mne.export.export_raw(path, mne.io.RawArray(data, info, verbose="error"), verbose="error")
 
 
 def prepare(*arguments: object) -> int:
@@ -86,10 +77,10 @@ def test_subjects_of_known_file_names_do_not_leak(source: Path, tmp_path: Path) 
     assert {r.subject for r in Store(tmp_path / "store").recordings} == {"Subject04"}
 
 
-def test_known_data_set(tmp_path: Path) -> None:
+def test_known_data_set(write_eegmat: Callable[..., Path], tmp_path: Path) -> None:
     """The labels, split and line frequency of a known data set get into the store."""
     for name, seconds in (("Subject04_1", 70), ("Subject31_2", 62), ("Subject05_1", 40)):
-        write_eegmat(tmp_path / "root" / f"{name}.edf", seconds)
+        write_eegmat(tmp_path / "root", name, seconds=seconds)
     (tmp_path / "root/notes.edf").write_bytes(b"no EDF")
     root, output = tmp_path / "root", tmp_path / "store"
     assert prepare("workload", "--root", root, "--output", output) == 0

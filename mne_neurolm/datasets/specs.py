@@ -121,6 +121,8 @@ class DatasetSpec:
         Power line frequency in Hz where it was recorded.
     sfreqs : tuple of float
         Sampling rates that occur, in Hz. A recording at another one is reported. Empty: any.
+    rate : str
+        Sampling rate in words, where ``sfreqs`` does not say it all.
     patterns_alone : bool
         Whether a file is recognised by ``files`` in any folder, without the data set being named.
     hours, n_subjects : float, int | None
@@ -145,6 +147,7 @@ class DatasetSpec:
     channels: tuple[str, ...] = ()
     line_freq: float
     sfreqs: tuple[float, ...] = ()
+    rate: str = ""
     patterns_alone: bool = False
     hours: float | None = None
     n_subjects: int | None = None
