@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .format import Recording
+    from .interchange import StoredRaw, from_braindecode, to_braindecode
     from .reader import Store
     from .text import TextCorpus
     from .writer import StoreWriter
@@ -16,10 +17,21 @@ _PUBLIC = {
     "Recording": "format",
     "Store": "reader",
     "StoreWriter": "writer",
+    "StoredRaw": "interchange",
+    "from_braindecode": "interchange",
+    "to_braindecode": "interchange",
     "TextCorpus": "text",
 }
 
-__all__ = ["Recording", "Store", "StoreWriter", "TextCorpus"]
+__all__ = [
+    "Recording",
+    "Store",
+    "StoreWriter",
+    "StoredRaw",
+    "TextCorpus",
+    "from_braindecode",
+    "to_braindecode",
+]
 
 
 def __getattr__(name: str) -> Any:
