@@ -1,4 +1,4 @@
-"""Prepare a corpus of long recordings: ``python benchmarks/corpus.py [--files 200] [--minutes 20]``.
+"""Prepare a corpus of long recordings: ``python benchmarks/corpus.py [--files N] [--minutes M]``.
 
 Writes recordings of noise in the layout of the TUH EEG Corpus, prepares a growing number of them
 into new stores, each by the command in a process of its own, and prints time and peak memory of all
@@ -105,10 +105,14 @@ def main() -> None:
         )
         sys.stdout.flush()
     counts, times = (np.array([row[key] for row in rows]) for key in ("files", "seconds"))
-    slope = np.polyfit(np.log(counts), np.log(times), 1)[0]
-    sys.stdout.write(f"seconds grow as files to the power of {slope:.3f}\n")
+    per_file, start = np.polyfit(counts, times, 1)
+    off = np.abs(start + per_file * counts - times) / times
+    sys.stdout.write(
+        f"{start:.1f} s to start and {per_file:.3f} s per file; the line is off by at most "
+        f"{100 * off.max():.0f} %\n"
+    )
     if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "exponent": slope}))
+        arguments.json.write_text(json.dumps({"rows": rows, "start": start, "per_file": per_file}))
 
 
 if __name__ == "__main__":

@@ -71,9 +71,8 @@ def test_spec_is_complete(spec: DatasetSpec) -> None:
         assert spec.channels and spec.labels and spec.split
         assert len({channel_index(name) for name in spec.channels}) == len(spec.channels)
         assert spec.protocol.task in TASKS
-        assert (
-            set(spec.protocol.variants) <= {"paper", "code"} and "paper" in spec.protocol.variants
-        )
+        variants = set(spec.protocol.variants)
+        assert "paper" in variants and variants <= {"paper", "code"}
         for name, way in spec.protocol.variants.items():
             assert way.note or name == "paper"
 
