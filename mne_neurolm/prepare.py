@@ -100,13 +100,14 @@ def _prepare(argv: list[str]) -> int:
         type=_name_and_folder,
         default=[],
         metavar="NAME=DIR",
-        help="folders of downstream data sets that were taken from the corpus (tuab, tuev, tusl "
-        "from tueg): subjects of their test sets are kept out, with all sessions",
+        help="folders of downstream data sets that were taken from the corpus tueg (tuab, tusl): "
+        "subjects of their test sets are kept out, with all sessions, beside those of TUAB v2.0.0 "
+        "and TUSL v1.0.1 that the package knows",
     )
     parser.add_argument(
         "--allow-overlap",
         action="store_true",
-        help="prepare such a corpus without keeping any test set out",
+        help="do not keep the subjects of these test sets out of tueg",
     )
     parser.add_argument(
         "--linked-ears",
@@ -214,24 +215,15 @@ def _held_out(arguments: argparse.Namespace) -> HeldOut | None:
         if roots:
             raise ValueError("Give --held-out or --allow-overlap, not both.")
         return None
-    missing = [name for name in CONTAINS[corpus] if name not in roots]
-    if len(missing) == len(CONTAINS[corpus]):
-        raise ValueError(
-            f"{corpus} contains the recordings of {', '.join(CONTAINS[corpus])}, on which models "
-            "are tested. Say where those are, so that the subjects of their test sets can be kept "
-            f"out: --held-out {' '.join(f'{name}=FOLDER' for name in CONTAINS[corpus])} (those "
-            "that you will test on are enough), or give --allow-overlap."
-        )
     held_out = HeldOut(corpus, roots)
     sys.stdout.write(
-        f"held out      {len(held_out.subjects)} subjects of the test sets of {', '.join(roots)}\n"
+        f"held out      {len(held_out.subjects)} subjects of the test sets of "
+        f"{', '.join(name for name in CONTAINS[corpus] if name not in held_out.unknown)}\n"
     )
-    if missing:
-        sys.stdout.write(f"              not given, so not held out: {', '.join(missing)}\n")
-    for name, n in held_out.n_unknown.items():
+    for name in held_out.unknown:
         sys.stdout.write(
-            f"              {n} test recordings of {name} have names that do not tell which "
-            f"recordings of {corpus} they are: these are not held out\n"
+            f"              the files of {name} do not tell which recordings of {corpus} they are, "
+            "so those of its test set are not held out\n"
         )
     return held_out
 

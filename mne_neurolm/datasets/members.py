@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import mne
@@ -47,8 +48,7 @@ def find_members(name: str, root: str | Path) -> list[Member]:
         raise FileNotFoundError(f"There is no folder {folder}. {spec.how_to_get()}")
     folder = Path(os.path.abspath(folder))
     found, others = [], 0
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
+    for place, files in _walk(folder):
         for file in files:
             member = spec.member(os.path.join(place, file))
             if member is not None:
@@ -61,6 +61,18 @@ def find_members(name: str, root: str | Path) -> list[Member]:
             f"as in {spec.title}, but {others} others. {spec.how_to_get()}"
         )
     return sorted(found, key=lambda member: member.path.as_posix())
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders with their files. Links are followed, since corpora are made of them."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link back up, or to a folder that is there already
+            folders.clear()
+            continue
+        seen.add(real)
+        yield place, files
 
 
 def read_recording(name: str, path: str | Path) -> mne.io.BaseRaw:
