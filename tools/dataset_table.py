@@ -11,65 +11,67 @@ PAGE = Path(__file__).resolve().parents[1] / "doc" / "dataset_table.rst"
 _NOTE = (
     ".. Written by tools/dataset_table.py from the tables in mne_neurolm/datasets. Do not edit.\n"
 )
-_TABLES = {
-    "Downstream data sets (paper, Table 1)": (
-        "Name, title, access",
-        "Channels",
-        "Rate, notch",
-        "Labels, windows",
-        "Split",
-        "Read by",
-        "Tested on",
-    ),
-    "Pretraining corpora (paper, Table 6)": (
-        "Name, title, access",
-        "Channels",
-        "Rate, notch",
-        "Hours, subjects",
-        "Annotations",
-        "Read by",
-        "Tested on",
-    ),
-}
+_COLUMNS = (
+    "Name, title, access",
+    "Channels",
+    "Rate, notch",
+    "Hours, subjects",
+    "Labels",
+    "Split",
+    "Read by",
+    "Tested on",
+)
 
 
 def page() -> str:
     """Return the tables as reStructuredText."""
     parts = [_NOTE]
-    for title, columns in _TABLES.items():
-        downstream = title.startswith("Downstream")
-        specs = [s for s in DATASETS.values() if (s.protocol is not None) == downstream]
-        rows = [_downstream(spec) if downstream else _corpus(spec) for spec in specs]
-        parts += [title, "-" * len(title), "", _list_table(columns, rows)]
+    for title, downstream in (
+        ("Downstream data sets (paper, Table 1)", True),
+        ("Pretraining corpora (paper, Table 6)", False),
+    ):
+        rows = [
+            (
+                _name(spec),
+                _channels(spec),
+                _rate(spec),
+                _size(spec),
+                _labels(spec),
+                _split(spec),
+                spec.loader,
+                spec.tested,
+            )
+            for spec in DATASETS.values()
+            if (spec.protocol is not None) == downstream
+        ]
+        parts += [title, "-" * len(title), "", _list_table(_COLUMNS, rows)]
     return "\n".join(parts)
 
 
-def _downstream(spec: DatasetSpec) -> tuple[str, ...]:
+def _size(spec: DatasetSpec) -> str:
+    hours = [] if spec.hours is None else [f"{spec.hours:,g} h"]
+    counted = [f"({spec.hours_of})"] if spec.hours_of else []
+    subjects = [f"{spec.n_subjects:,} subjects"] if spec.n_subjects else []
+    return ", ".join([" ".join(hours + counted), *subjects] if hours else subjects)
+
+
+def _labels(spec: DatasetSpec) -> str:
     protocol = spec.protocol
-    assert protocol is not None
+    if protocol is None:
+        return f"not used; annotations: {spec.labels}" if spec.labels else "not used"
     hop = f", every {protocol.hop:g} s" if protocol.hop != protocol.duration else ""
-    windows = f"{spec.labels}; windows of {protocol.duration:g} s{hop}"
+    return f"{spec.labels}; windows of {protocol.duration:g} s{hop}"
+
+
+def _split(spec: DatasetSpec) -> str:
+    if spec.protocol is None:
+        return "none"
     notes = [
         f"``variant={name!r}``: {way.note}"
-        for name, way in protocol.variants.items()
+        for name, way in spec.protocol.variants.items()
         if name != "paper"
     ]
-    split = ". ".join([spec.split, *notes])
-    return (_name(spec), _channels(spec), _rate(spec), windows, split, spec.loader, spec.tested)
-
-
-def _corpus(spec: DatasetSpec) -> tuple[str, ...]:
-    size = [f"{spec.hours:g} h"] if spec.hours is not None else []
-    size += [f"{spec.n_subjects} subjects"] if spec.n_subjects else []
-    return (
-        _name(spec),
-        _channels(spec),
-        _rate(spec),
-        ", ".join(size),
-        spec.labels or "none",
-        spec.loader,
-        spec.tested,
-    )
+    return ". ".join([spec.split, *notes])
 
 
 def _name(spec: DatasetSpec) -> str:

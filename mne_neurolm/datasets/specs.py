@@ -127,6 +127,8 @@ class DatasetSpec:
         Whether a file is recognised by ``files`` in any folder, without the data set being named.
     hours, n_subjects : float, int | None
         Size; hours of pretraining corpora as the paper gives them (Table 6).
+    hours_of : str
+        What ``hours`` counts, if it is not all of the data set and nothing else.
     montage, reference, labels, split : str
         In words.
     loader : str
@@ -150,6 +152,7 @@ class DatasetSpec:
     rate: str = ""
     patterns_alone: bool = False
     hours: float | None = None
+    hours_of: str = ""
     n_subjects: int | None = None
     montage: str
     reference: str = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
 import pytest
 
 from mne_neurolm.channels import channel_index
@@ -92,6 +95,17 @@ def test_unmistakable_names_are_of_one_data_set() -> None:
     alone = [spec for spec in DATASETS.values() if spec.patterns_alone]
     for spec in alone:
         assert [s.name for s in alone if s.member(spec.example)] == [spec.name]
+
+
+def test_table_in_the_documentation_is_up_to_date() -> None:
+    root = Path(__file__).resolve().parents[2]
+    location = spec_from_file_location("dataset_table", root / "tools" / "dataset_table.py")
+    assert location is not None and location.loader is not None
+    tool = module_from_spec(location)
+    location.loader.exec_module(tool)
+    assert (root / "doc" / "dataset_table.rst").read_text() == tool.page(), (
+        "run python tools/dataset_table.py"
+    )
 
 
 def test_names() -> None:

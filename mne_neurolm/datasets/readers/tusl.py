@@ -85,9 +85,9 @@ def split(member: Member, trial: int, members: Sequence[Member]) -> str:
     Returns
     -------
     part : "train" | "validation" | "test"
-        By a hash of the subject's id. Its prefix is the second of two that were tried, with which of the 38
-        subjects of v1.0.1 every part has every class; 16, 5 and 7 subjects have recordings of the
-        paper's kind.
+        By a hash of the subject's id. Its prefix is the second of two that were tried: with it
+        every part has every class on the 38 subjects of v1.0.1, and 16, 5 and 7 of them have
+        recordings of the paper's kind.
     """
     shares = {"train": 0.6, "validation": 0.2, "test": 0.2}
     return draw_part(f"tusl/{tuh.letter_id(member.subject)}", shares)
