@@ -80,8 +80,9 @@ def read(member: Member) -> mne.io.BaseRaw:
 def _must_count(path: Path, header: bytes) -> bool:
     """Check that a file is whole; tell whether its header says a wrong number of samples.
 
-    SEED-V's headers say -732 for instance, whatever the length is (MNE-Python, issue 13547). The
-    number is then that of the bytes before the table of events, whose position is right.
+    One of SEED-V says -732 for instance (CBraMod, issue 11). The number then follows from the bytes
+    before the table of events, whose position MNE took for right too until it read the number, and
+    does so again from 1.12 on if it is asked to (MNE-Python, issue 13547).
     """
     size = path.stat().st_size
     if header.startswith(_ANT_NEURO):
