@@ -133,6 +133,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         channels=seed.CHANNELS,
         line_freq=50.0,  # Shanghai
         sfreqs=(1000.0, 200.0),
+        formats=(".cnt", ".mat"),
         n_subjects=15,
         montage="62 of the 10-10 system, with CB1 and CB2",
         labels="positive, neutral or negative film, by trial",

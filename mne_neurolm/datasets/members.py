@@ -60,7 +60,17 @@ def find_members(name: str, root: str | Path) -> list[Member]:
             f"{folder} and its subfolders hold no file like {spec.example or spec.files.pattern}, "
             f"as in {spec.title}, but {others} others. {spec.how_to_get()}"
         )
-    return sorted(found, key=lambda member: member.path.as_posix())
+    return sorted(_once(spec, found), key=lambda member: member.path.as_posix())
+
+
+def _once(spec: DatasetSpec, members: list[Member]) -> list[Member]:
+    """Return recordings that are there in several formats once, in the preferred one."""
+    if not spec.formats:
+        return members
+    best: dict[tuple[str, str, str], Member] = {}
+    for member in sorted(members, key=lambda m: spec.formats.index(m.path.suffix.lower())):
+        best.setdefault((member.subject, member.session, member.run), member)
+    return list(best.values())
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:

@@ -123,6 +123,8 @@ class DatasetSpec:
         Sampling rates that occur, in Hz. A recording at another one is reported. Empty: any.
     rate : str
         Sampling rate in words, where ``sfreqs`` does not say it all.
+    formats : tuple of str
+        Endings in order of preference, where one recording may be there in several formats.
     patterns_alone : bool
         Whether a file is recognised by ``files`` in any folder, without the data set being named.
     hours, n_subjects : float, int | None
@@ -150,6 +152,7 @@ class DatasetSpec:
     line_freq: float
     sfreqs: tuple[float, ...] = ()
     rate: str = ""
+    formats: tuple[str, ...] = ()
     patterns_alone: bool = False
     hours: float | None = None
     hours_of: str = ""

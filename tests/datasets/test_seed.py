@@ -193,6 +193,18 @@ def test_names(tmp_path: Path) -> None:
     assert parts == [""] + ["train"] * 9 + ["validation"] * 3 + ["test"] * 3
 
 
+def test_a_session_in_two_formats_counts_once(tmp_path: Path) -> None:
+    for place in (RAW / "1_1.cnt", RAW / "2_3.cnt", CUT / "1_20131027.mat", CUT / "1_20131030.mat"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    members = find_members("seed", tmp_path)
+    assert [(m.path.name, m.subject, m.session) for m in members] == [
+        ("1_20131030.mat", "1", "2"),
+        ("1_1.cnt", "1", "1"),
+        ("2_3.cnt", "2", "3"),
+    ]
+
+
 def test_malformed(tmp_path: Path) -> None:
     folder = tmp_path / RAW
     few = [name for name in SEED_CHANNELS if name not in ("CZ", "CB2")]
