@@ -28,6 +28,8 @@ EARS = ("A1", "A2", "T1", "T2")
 
 def write_corpus(root: Path, n_files: int, minutes: float) -> None:
     """Write EDF files that differ, as fast as the disk takes them."""
+    if n_files > 60 * minutes:
+        raise ValueError("files are told apart by whole seconds: give more minutes or fewer files")
     names = [f"EEG {name.upper()}-REF" for name in (*STANDARD_1020, *EARS)]
     rng = np.random.default_rng(0)
     data = 2e-5 * rng.standard_normal((len(names), round(60 * minutes * SFREQ)))

@@ -168,7 +168,7 @@ def _prepare(argv: list[str]) -> int:
         min_seconds=arguments.min_seconds,
         segment_minutes=arguments.segment_minutes,
         held_out=held_out,
-        linked_ears=arguments.linked_ears == "keep" or arguments.source != ["tueg"],
+        linked_ears=arguments.linked_ears == "keep",
     )
     done = prepare(
         jobs,
@@ -197,10 +197,12 @@ def _prepare(argv: list[str]) -> int:
 
 def _held_out(arguments: argparse.Namespace) -> HeldOut | None:
     """Return what to keep out of a corpus that downstream data sets were taken from."""
+    from .datasets.catalog import get_spec
     from .datasets.leakage import CONTAINS, HeldOut
 
     roots = dict(arguments.held_out)
-    corpora = [name for name in arguments.source if name in CONTAINS] if arguments.root else []
+    named = [get_spec(source).name for source in arguments.source] if arguments.root else []
+    corpora = [name for name in named if name in CONTAINS]
     if not corpora:
         if roots:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mne_neurolm.datasets.catalog import DATASETS
@@ -87,7 +88,7 @@ def _rate(spec: DatasetSpec) -> str:
     return f"{rate}; {spec.line_freq:g} Hz"
 
 
-def _list_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _list_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [".. list-table::", "   :header-rows: 1", "   :class: datasets", ""]
     for row in (columns, *rows):
         for number, cell in enumerate(row):

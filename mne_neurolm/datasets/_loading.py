@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from mne.utils import warn
@@ -15,6 +16,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 MAX_LISTED = 20
+_FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Outcome(NamedTuple):
@@ -47,8 +49,12 @@ def attempt(read: Callable[[_Item], _Result], item: _Item) -> Outcome:
         warnings.simplefilter("always")
         try:
             result = read(item)
+        except MemoryError:
+            raise  # not the file's fault
         except Exception as error:  # readers of foreign files raise anything, and one bad file of
             # thousands must not stop the others; every reason reaches the user
+            if isinstance(error, OSError) and error.errno in _FULL_DISK:
+                raise
             # in words: an exception of a library need not survive the way from another process
             result = ValueError(tell(error))
     return Outcome(result, [" ".join(str(w.message).split()) for w in caught])
@@ -58,6 +64,13 @@ def load_all(
     read: Callable[[_Item], _Result], items: Sequence[_Item], *, n_jobs: int, progress: bool
 ) -> list[Outcome]:
     """Return the outcome of ``read(item)`` for every item, computed in ``n_jobs`` processes."""
+    return list(iterate(read, items, n_jobs=n_jobs, progress=progress))
+
+
+def iterate(
+    read: Callable[[_Item], _Result], items: Sequence[_Item], *, n_jobs: int, progress: bool
+) -> Iterator[Outcome]:
+    """Yield the outcome of ``read(item)`` for every item, computed in ``n_jobs`` processes."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
@@ -67,7 +80,7 @@ def load_all(
     else:
         calls = (delayed(attempt)(read, item) for item in items)
         outcomes = Parallel(n_jobs=n_jobs, return_as="generator")(calls)
-    return list(tqdm(outcomes, total=len(items), desc="Loading", unit="file", disable=not progress))
+    yield from tqdm(outcomes, total=len(items), desc="Loading", unit="file", disable=not progress)
 
 
 def warn_of(problems: Mapping[str, str], messages: Iterable[Sequence[str]], n_files: int) -> None:

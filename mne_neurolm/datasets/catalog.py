@@ -45,7 +45,7 @@ def get_spec(name: str) -> DatasetSpec:
     return DATASETS[key]
 
 
-def find_subject(name: str, spec: DatasetSpec | None = None) -> str:
+def find_subject(name: str) -> str:
     """Return whose a recording is.
 
     Several files of one subject must not be taken for several subjects: parts of a split by
@@ -56,8 +56,6 @@ def find_subject(name: str, spec: DatasetSpec | None = None) -> str:
     ----------
     name : str
         Path of the file below the source, with slashes.
-    spec : DatasetSpec | None
-        Data set that it is known to be from.
 
     Returns
     -------
@@ -65,9 +63,8 @@ def find_subject(name: str, spec: DatasetSpec | None = None) -> str:
         By the path if it is that of a known data set; else the ``sub-`` entity of a BIDS name, the
         first folder, or the name without its ending.
     """
-    known = [spec] if spec else [s for s in DATASETS.values() if s.patterns_alone]
-    for candidate in known:
-        member = candidate.member(name)
+    for spec in DATASETS.values():
+        member = spec.member(name) if spec.patterns_alone else None
         if member is not None:
             return member.subject
     return subject_of(name)

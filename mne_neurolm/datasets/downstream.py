@@ -22,7 +22,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         # v3: train/normal/01_tcp_ar/NAME, v2: four folders more in between
         files=re.compile(
             r"(?:^|/)(?P<part>train|eval)/(?P<label>normal|abnormal)/(?:[^/]+/){0,4}"
-            r"(?P<subject>[a-z]{8}|\d{8})_(?P<session>s\d{3})_(?P<run>t\d{3})\.edf$"
+            r"(?P<subject>[a-z]{8}|\d{8})_(?P<session>s\d{3})_(?P<run>t\d{3})\.(?:edf|EDF)$"
         ),
         example="edf/eval/abnormal/01_tcp_ar/aaaaamye_s001_t000.edf",
         read=tuab.read,
@@ -47,7 +47,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         rate=tuh.RATE,
         hours=1142.0,
         n_subjects=2329,
-        montage="21 of the 10-20 system with A1 and A2, T1, T2; 3 of 2,993 files lack T1 and T2",
+        montage="21 of the 10-20 system with A1 and A2, T1, T2 (files without T1 and T2 are left out)",
         reference="average (AR)",
         labels="normal or abnormal, by recording",
         split="the corpus's evaluation files are for testing; of the other subjects 80/20 % for "
@@ -69,7 +69,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         # train/aaaaaaar/aaaaaaar_00000001.edf and eval/001/pled_001_a_2.edf
         files=re.compile(
             r"(?:^|/)(?P<part>train|eval)/(?P<subject>[a-z]{8}|\d{8}|\d{3})/(?:(?P=subject)_)?"
-            r"(?P<run>(?<=_)\d{8}|[a-z]{4}_(?P=subject)_[a-z]_\d*)\.edf$"
+            r"(?P<run>(?<=_)\d{8}|[a-z]{4}_(?P=subject)_[a-z]_\d*)\.(?:edf|EDF)$"
         ),
         example="edf/train/aaaaaaar/aaaaaaar_00000001.edf",
         read=tuev.read,
@@ -153,7 +153,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         name="hmc",
         title="Haaglanden Medisch Centrum Sleep Staging Database (HMC)",
-        files=re.compile(r"(?:^|/)(?P<subject>SN\d{3})\.edf$"),
+        files=re.compile(r"(?:^|/)(?P<subject>SN\d{3})\.(?:edf|EDF)$"),
         example="recordings/SN001.edf",
         read=hmc.read,
         companions=hmc.label_files,
@@ -193,7 +193,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         name="workload",
         title="EEG During Mental Arithmetic Tasks (EEGMAT, Workload)",
-        files=re.compile(r"(?:^|/)(?P<subject>Subject\d{2})_(?P<run>[12])\.edf$"),
+        files=re.compile(r"(?:^|/)(?P<subject>Subject\d{2})_(?P<run>[12])\.(?:edf|EDF)$"),
         example="Subject00_1.edf",
         read=eegmat.read,
         protocol=Protocol(
@@ -227,10 +227,10 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         # Other TUH corpora have such files below train, dev, eval, (ab)normal, epilepsy, or 000 ...
         # The subject is that of the folder: two files of v2 are still called by the old number.
         files=re.compile(
-            r"(?:^|/)(?<!train/)(?<!dev/)(?<!eval/)(?<!normal/)(?<!epilepsy/)(?<!/\d{3}/)"
+            r"(?:^|/)(?<!/train/)(?<!/dev/)(?<!/eval/)(?<!normal/)(?<!epilepsy/)(?<!/\d{3}/)"
             r"(?:\d{2}_tcp_\w+/\d{3}/)?(?P<subject>[a-z]{8}|\d{8})/"
             r"(?P<session>s\d{3})_\d{4}(?:_\d{2}_\d{2})?/(?:\d{2}_tcp_\w+/)?"
-            r"(?:[a-z]{8}|\d{8})_s\d{3}_(?P<run>t\d{3})\.edf$"
+            r"(?:[a-z]{8}|\d{8})_s\d{3}_(?P<run>t\d{3})\.(?:edf|EDF)$"
         ),
         example="edf/aaaaaaju/s005_2010/01_tcp_ar/aaaaaaju_s005_t000.edf",
         read=tusl.read,

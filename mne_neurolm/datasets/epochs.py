@@ -83,7 +83,12 @@ def to_epochs(dataset: BaseConcatDataset) -> mne.EpochsArray:
             set(zip(metadata[named], targets, strict=True)), key=lambda p: p[1]
         )
     }
-    data = np.concatenate(parts)
+    data = np.empty((len(metadata), *parts[0].shape[1:]))
+    first = 0
+    while parts:  # one at a time, so that windows are not in memory twice
+        part = parts.pop(0)
+        data[first : first + len(part)] = part
+        first += len(part)
     info = infos[0].copy()
     with info._unlock():
         if len(infos) > 1:

@@ -15,8 +15,8 @@ from .specs import Member
 #: Downstream data sets whose recordings were taken from a pretraining corpus.
 CONTAINS: Mapping[str, tuple[str, ...]] = {"tueg": ("tuab", "tuev", "tusl")}
 
-# All 253 subjects of the evaluation files of TUAB, the same in v2.0.0 and v3.0.1, and all 38 of TUSL
-# v1.0.1, in the letters of later versions. Sources: file lists in
+# All 253 subjects of the evaluation files of TUAB, the same in v2.0.0 and v3.0.1, and all 38 of
+# TUSL v1.0.1, in the letters of later versions. Sources: file lists in
 # github.com/fldbock/eeg_time_series_transfer_learning (data/JSON_files) and
 # github.com/h5371h/esf-recoverability (data/manifest_tuab_eval.json).
 _LIST = "tueg_subjects.tsv"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ from ..channels import channel_index, match_channels
 from ..preprocessing import prepare_raw
 from ..tasks import get_task
 from ..utils.optional import import_braindecode
-from ._loading import listed, load_all, warn_of
+from ._loading import iterate, listed, warn_of
 from ._montage import template_montage
 from .catalog import get_spec
 from .members import find_members, read_member
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from braindecode.datasets import BaseConcatDataset
 
 _CACHED = "prepared_raw.fif"
-_CACHE_FORMAT = 1  # to be raised when prepared recordings change
+_SIZES = "sizes.json"
+_CACHE_FORMAT = 2  # to be raised when prepared recordings change
 
 
 class _Prepared(NamedTuple):
@@ -121,13 +122,15 @@ def load(
     chosen = _choose(spec, everything, way, split, subjects)
     folder = None if cache is None else Path(cache).expanduser() / spec.name
     prepare = partial(_prepare, spec.name, None if way is None else way.line_freq, folder)
-    outcomes = load_all(prepare, chosen, n_jobs=n_jobs, progress=progress)
+    outcomes = iterate(prepare, chosen, n_jobs=n_jobs, progress=progress)
+    messages: list[list[str]] = []
     datasets: list[Any] = []
     problems: dict[str, str] = {}
     base = Path(os.path.abspath(Path(root).expanduser()))
     for member, outcome in zip(chosen, outcomes, strict=True):
         file = member.path.relative_to(base).as_posix()
         result = outcome.result
+        messages.append(outcome.warnings)
         if isinstance(result, _Prepared):
             try:
                 datasets += _to_datasets(spec, member, result, way, split, everything, file)
@@ -144,7 +147,7 @@ def load(
             f"None of {len(chosen)} recordings of {spec.title} in {root} can be used:\n"
             f"{listed(problems)}"
         )
-    warn_of(problems, [outcome.warnings for outcome in outcomes], len(chosen))
+    warn_of(problems, messages, len(chosen))
     dataset = BaseConcatDataset(datasets)
     dataset.problems = problems
     logger.info(f"Loaded {len(chosen) - len(problems)} recordings of {spec.title}.")
@@ -204,16 +207,36 @@ def _prepare(name: str, line_freq: float | None, folder: Path | None, member: Me
     if folder is None:
         return _Prepared(_prepare_member(spec, member, line_freq))
     place = folder / _cache_name(spec, member, line_freq)
-    if not place.exists():
+    if not _is_whole(place):
+        shutil.rmtree(place, ignore_errors=True)
         raw = _prepare_member(spec, member, line_freq)
+        raw.set_meas_date(None)  # FIF has no date before 1901, and some EDF files do
         folder.mkdir(parents=True, exist_ok=True)
         # A folder is renamed at once, with all files that MNE splits a long recording into.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
-            raw.save(Path(unfinished) / _CACHED, fmt="single", verbose="error")
-            with suppress(FileExistsError, NotADirectoryError):  # another process was faster
-                (Path(unfinished)).rename(place)
-                Path(unfinished).mkdir()  # for the context to remove
+            aside = Path(unfinished) / "entry"
+            aside.mkdir()
+            raw.save(aside / _CACHED, fmt="single", verbose="error")
+            (aside / _SIZES).write_text(json.dumps(_sizes(aside)))
+            try:
+                aside.rename(place)
+            except OSError:
+                if not _is_whole(place):  # else another process was faster
+                    raise
     return _Prepared(place / _CACHED)
+
+
+def _sizes(place: Path) -> dict[str, int]:
+    """Return the sizes of the files of an entry of the cache."""
+    return {file.name: file.stat().st_size for file in place.glob("*.fif")}
+
+
+def _is_whole(place: Path) -> bool:
+    """Tell whether an entry of the cache is there and none of its files was cut or lost."""
+    try:
+        return json.loads((place / _SIZES).read_text()) == _sizes(place)
+    except (OSError, ValueError):
+        return False
 
 
 def _cache_name(spec: DatasetSpec, member: Member, line_freq: float | None) -> str:

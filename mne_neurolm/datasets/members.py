@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mne
+from mne.utils import warn
 
+from ..channels import clean_channel_name
 from .catalog import get_spec
 from .specs import DatasetSpec, Member
 
-# What MNE only warns about, and what would make windows or channels of a labelled data set wrong.
-_SERIOUS = re.compile(
-    r"Number of records from the header does not match|Channel names are not unique"
-)
+# What MNE only warns about, and what would make windows of a labelled data set wrong.
+_TRUNCATED = re.compile(r"Number of records from the header does not match")
+_REPEATS = re.compile(r"Channel names are not unique")
+_NUMBERED = re.compile(r"-\d+$")  # how MNE tells such channels apart
 _LOWEST_SFREQ = 150.0  # Hz; below there is nothing of the band up to 75 Hz
 
 
@@ -60,7 +62,26 @@ def find_members(name: str, root: str | Path) -> list[Member]:
             f"{folder} and its subfolders hold no file like {spec.example or spec.files.pattern}, "
             f"as in {spec.title}, but {others} others. {spec.how_to_get()}"
         )
-    return sorted(_once(spec, found), key=lambda member: member.path.as_posix())
+    found = sorted(_once(spec, found), key=lambda member: member.path.as_posix())
+    _warn_of_copies(spec, found)
+    return found
+
+
+def _warn_of_copies(spec: DatasetSpec, members: list[Member]) -> None:
+    """Warn if there are several files of one name that should have names of their own."""
+    first: dict[tuple[str, tuple[tuple[str, str], ...]], Member] = {}
+    copies = []
+    for member in members:
+        other = first.setdefault((member.path.name, tuple(sorted(member.groups.items()))), member)
+        if other is not member:
+            copies.append((other, member))
+    if copies:
+        one, two = copies[0]
+        warn(
+            f"{len(copies)} recordings of {spec.title} are there more than once, for example "
+            f"{one.path} and {two.path}. Give the folder of one version of the data set.",
+            RuntimeWarning,
+        )
 
 
 def _once(spec: DatasetSpec, members: list[Member]) -> list[Member]:
@@ -77,6 +98,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield folders with their files. Links are followed, since corpora are made of them."""
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
         real = os.path.realpath(place)
         if real in seen:  # a link back up, or to a folder that is there already
             folders.clear()
@@ -152,8 +174,10 @@ def read_member(spec: DatasetSpec, member: Member) -> mne.io.BaseRaw:
         raw = spec.read(member)
     for warning in caught:
         text = " ".join(str(warning.message).split())
-        if spec.protocol is not None and _SERIOUS.search(text):
+        if spec.protocol is not None and _TRUNCATED.search(text):
             raise ValueError(text)
+        if spec.channels and _REPEATS.search(text):
+            continue  # in channels that matter, see below
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     sfreq = float(raw.info["sfreq"])
     if spec.sfreqs and not any(abs(sfreq - rate) < 1e-3 * rate for rate in spec.sfreqs):
@@ -163,7 +187,20 @@ def read_member(spec: DatasetSpec, member: Member) -> mne.io.BaseRaw:
         raise ValueError(
             f"sampled at {sfreq:g} Hz; for EEG up to 75 Hz it takes {_LOWEST_SFREQ:g} Hz or more"
         )
+    _check_repeated(spec, raw.ch_names)
     return raw
+
+
+def _check_repeated(spec: DatasetSpec, names: list[str]) -> None:
+    """Refuse a recording that has an electrode of the data set twice."""
+    wanted = {clean_channel_name(name) for name in spec.channels}
+    numbered = [name for name in names if _NUMBERED.search(name)]
+    repeated = [name for name in numbered if clean_channel_name(name) in wanted]
+    if repeated:
+        raise ValueError(
+            f"has several channels of one name ({', '.join(repeated)}, as MNE-Python numbers them); "
+            "which of them is right is unknown"
+        )
 
 
 def tell(error: Exception) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..channels import CHANNELS
 from ..datasets._montage import template_montage
-from ..datasets.windows import spans_of
+from ..datasets.windows import Span, spans_of
 from ..preprocessing import prepare_raw
 from ..utils.optional import import_braindecode
 from .reader import Store
@@ -142,7 +142,8 @@ def from_braindecode(
     ----------
     dataset : braindecode.datasets.BaseConcatDataset
         Of ``RawDataset`` or ``EEGWindowsDataset``, in volts; of the latter the whole recordings
-        are written. ``subject`` and ``split`` are taken from its description.
+        are written, with the annotations that its windows touch. ``subject`` and ``split`` are
+        taken from its description.
     output : str | Path
         Folder of the store; one that is there is added to.
     name : str
@@ -166,7 +167,7 @@ def from_braindecode(
     """
     with StoreWriter(output) as writer:
         for number, (raw, description) in enumerate(_recordings(dataset)):
-            notes = spans_of(raw)
+            notes = [note for note in spans_of(raw) if _is_covered(note, raw, dataset)]
             if not prepared:
                 raw = prepare_raw(raw, line_freq=line_freq, on_missing="warn")
             elif raw.info["sfreq"] != RECIPE["sfreq"]:
@@ -182,11 +183,28 @@ def from_braindecode(
                 subject=str(description.get("subject", "") or ""),
                 split=_PARTS.get(str(description.get("split", "")), ""),
                 annotations=notes,
-                line_freq=raw.info["line_freq"],
+                line_freq=float(line_freq)
+                if isinstance(line_freq, (int, float))
+                else raw.info["line_freq"],
             )
     store = Store(output)
     logger.info(f"{store} holds the dataset.")
     return store
+
+
+def _is_covered(note: Span, raw: mne.io.BaseRaw, dataset: BaseConcatDataset) -> bool:
+    """Tell whether a label belongs to the dataset: of windows, only what they lie in or touch.
+
+    Where a split cuts through recordings, the labels of the other parts must not come along.
+    """
+    windowed = False
+    for one in dataset.datasets:
+        if one.raw is raw and hasattr(one, "crop_inds"):
+            windowed = True
+            starts, stops = one.crop_inds[:, 1:].T / raw.info["sfreq"]
+            if np.any((starts < note.onset + note.duration) & (stops > note.onset)):
+                return True
+    return not windowed
 
 
 def _recordings(dataset: BaseConcatDataset) -> Iterator[tuple[mne.io.BaseRaw, dict[str, Any]]]:

@@ -27,6 +27,7 @@ from .signals import PreparedSignal, prepare_segments
 from .writer import FULL_DISK
 
 _MAX_NAMES_SHOWN = 20
+_LARGEST = 2**62  # the sum of times fits into the index
 _LINKED_EARS = re.compile(r"-LE$", re.IGNORECASE)
 _NOT_RAW = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 
@@ -100,9 +101,15 @@ class Job:
 
 
 def stat_source(path: Path, companions: tuple[Path, ...] = ()) -> tuple[int, int]:
-    """Return the size in bytes of a recording's files together, and when the last one changed."""
-    stats = [part.stat() for part in (*parts_of(path), *companions) if part.exists()]
-    return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+    """Return the size in bytes of a recording's files together, and a number of when they changed.
+
+    That is the time of the last change; with companions, a number that changes with any of theirs.
+    """
+    stats = [part.stat() for part in parts_of(path)]
+    labels = [part.stat() for part in companions if part.exists()]
+    changed = max((s.st_mtime_ns for s in stats), default=0)
+    changed = (changed + sum(s.st_mtime_ns for s in labels)) % _LARGEST
+    return sum(s.st_size for s in stats + labels), changed
 
 
 def hash_source(path: Path, companions: tuple[Path, ...] = ()) -> str:

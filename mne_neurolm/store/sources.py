@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mne.utils import warn
+
 from ..datasets._files import find_recordings
 from ..datasets.catalog import ALIASES, DATASETS, find_subject, get_spec
-from ..datasets.leakage import HeldOut
+from ..datasets.leakage import CONTAINS, HeldOut
 from ..datasets.members import find_members
 from ..datasets.specs import DatasetSpec
 from .format import printable
@@ -73,7 +75,7 @@ def find_source(text: str, *, root: Path | None, dataset: str | None) -> Source:
             ) from error
         folder = root.expanduser().resolve()
         members = find_members(text, folder)
-        return Source([member.path for member in members], folder, dataset or text, spec)
+        return Source([member.path for member in members], folder, dataset or spec.name, spec)
     path = Path(text).expanduser()
     if not path.exists() and text in (*DATASETS, *ALIASES):
         raise FileNotFoundError(f"Say where the recordings of {text!r} are, with --root FOLDER.")
@@ -81,7 +83,22 @@ def find_source(text: str, *, root: Path | None, dataset: str | None) -> Source:
     alone = path.is_file() or path.suffix.lower() == ".mff"
     folder = (path.parent if alone else path).resolve()
     files = find_recordings(folder / path.name if alone else folder)
+    _hint(text, files)
     return Source(files, folder, dataset or folder.name, None)
+
+
+def _hint(text: str, files: list[Path]) -> None:
+    """Warn if a plain folder holds recordings that other data sets test on."""
+    for name in CONTAINS:
+        n = sum(DATASETS[name].member(file) is not None for file in files)
+        if n:
+            warn(
+                f"{n} of {len(files)} files in {text} are named like those of "
+                f"{DATASETS[name].title} and its parts. As a folder they are prepared without a "
+                "notch filter and the people whom other data sets test on are not held out. To "
+                f"have both, name the data set: prepare {name} --root {text}",
+                RuntimeWarning,
+            )
 
 
 def list_jobs(
@@ -113,7 +130,7 @@ def list_jobs(
     held_out : HeldOut | None
         Recordings of known data sets to keep out.
     linked_ears : bool
-        Whether recordings of known data sets against linked ears are kept. Default True.
+        Whether recordings of the TUH EEG Corpus against linked ears are kept. Default True.
 
     Returns
     -------
@@ -131,15 +148,14 @@ def list_jobs(
         for file in source.files:
             below = printable(file.relative_to(source.root).as_posix())
             name = f"{source.dataset}/{below}"
-            subject = _match_subject(subject_pattern, below) or find_subject(below, source.spec)
             known = known_by_file.get(file, {})
-            part = known.pop("split", "")
+            part, subject = known.pop("split", ""), known.pop("subject", "")
             n_bytes, changed = stat_source(file, known.get("companions", ()))
             job = Job(
                 path=file,
                 name=name,
                 dataset=source.dataset,
-                subject=subject,
+                subject=_match_subject(subject_pattern, below) or subject or find_subject(below),
                 split=split or part,
                 line_freq=line_freq,
                 min_seconds=min_seconds,
@@ -176,8 +192,9 @@ def _facts(
             "corpus": spec.name,
             "companions": tuple(spec.companions(member)),
             "held_out": held_out.reason(member) if held_out else "",
-            "linked_ears": linked_ears,
+            "linked_ears": linked_ears or spec.name not in CONTAINS,
             "split": "val" if part == "validation" else part,
+            "subject": member.subject,  # folders above the source may say whose it is
         }
     return facts
 

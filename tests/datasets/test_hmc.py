@@ -258,7 +258,7 @@ def test_malformed(tmp_path: Path) -> None:
         "SN007": "SN007_sleepscoring.txt has no sleep stage",
         "SN008": "SN008_sleepscoring.txt, line 13: '01.01.2001, 22.05.00, 300' does not say",
         "SN009": "Number of records from the header does not match",
-        "SN010": "Channel names are not unique",
+        "SN010": "several channels of one name",
         "SN011": "lacks the channels C4; it has ['EEG F4-M1', 'EEG F3-M2', ",
         "SN012": "sampled at 250 Hz, and the recordings of Haaglanden",
         "SN013": "SN013_sleepscoring.edf, at 60 s: unknown annotation 'Sleep stage 3'",

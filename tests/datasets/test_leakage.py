@@ -13,6 +13,7 @@ from mne_neurolm.datasets.leakage import HeldOut
 from mne_neurolm.datasets.specs import Member
 from mne_neurolm.prepare import main
 from mne_neurolm.store import Store
+from mne_neurolm.store.sources import find_source, list_jobs
 
 EVAL = "aaaaaayx"  # an evaluation subject of TUAB: 00000647 in the files of v2.0.0
 SLOWING = "aaaaaedy"  # a test subject of TUSL
@@ -58,6 +59,26 @@ def test_subjects_of_test_sets_are_held_out(
     assert "held out      263 subjects of the test sets of tuab, tusl" in shown
     assert "files of tuev do not tell" in shown
     assert "2 held out, 0.03 h" in shown and "1 reference, 0.01 h" in shown
+
+
+def test_the_name_may_be_in_capitals(corpus: Path) -> None:
+    arguments = ["TUEG", "--root", str(corpus), "--output", str(corpus.parent / "store")]
+    assert main([*arguments, "--n-jobs", "1", "--quiet"]) == 0
+    assert stored(corpus) == {"aaaaaaaa", "aaaaaaab"}
+    assert {r.dataset for r in Store(corpus.parent / "store").recordings} == {"tueg"}
+
+
+def test_a_plain_folder_is_told_of(corpus: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="5 of 5 files .* TUH EEG Corpus.*prepare tueg --root"):
+        find_source(str(corpus), root=None, dataset=None)
+
+
+def test_subjects_below_a_deeper_root(tmp_path: Path) -> None:
+    """Folders above the root say whose a recording is."""
+    for label in ("normal", "abnormal"):
+        write_edf(tmp_path / f"edf/train/{label}/01_tcp_ar/aaaaaaaa_s00{len(label)}_t000.edf")
+    jobs = list_jobs([find_source("tuab", root=tmp_path / "edf/train", dataset=None)])
+    assert [job.subject for job in jobs] == ["aaaaaaaa", "aaaaaaaa"]
 
 
 def test_choices(corpus: Path) -> None:

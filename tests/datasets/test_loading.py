@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mne
@@ -114,7 +116,7 @@ def test_bad_files_are_left_out(root: Path, write_eegmat: Write, tmp_path: Path)
     reasons = dataset.problems
     assert list(reasons) == [f"Subject{n:02d}_1.edf" for n in (1, 2, 4, 5, 6, 7)]
     assert "Number of records from the header does not match" in reasons["Subject01_1.edf"]
-    assert "Channel names are not unique" in reasons["Subject04_1.edf"]
+    assert "several channels of one name (EEG Fp1-0, EEG Fp1-1" in reasons["Subject04_1.edf"]
     assert reasons["Subject05_1.edf"].startswith("lacks the channels Fp2; it has ['EEG Fp1'")
     assert reasons["Subject06_1.edf"] == "lasts 30.0 s; the task takes the last 60 s"
     assert reasons["Subject07_1.edf"].startswith("sampled at 128 Hz")
@@ -165,3 +167,81 @@ def test_recordings_are_no_epochs(tmp_path: Path) -> None:
         to_epochs(dataset)
     with pytest.raises(ValueError, match="pretraining corpus; it has no split"):
         load("eegbci", tmp_path, split="train")
+
+
+def test_damaged_cache_is_prepared_again(root: Path, tmp_path: Path) -> None:
+    whole = load("workload", root, subjects=["Subject27"], cache=tmp_path)
+    expected = whole[28][0]
+    (file,) = tmp_path.rglob("*.fif")
+    for content in (file.read_bytes()[:-200_000], b""):
+        file.write_bytes(content)
+        again = load("workload", root, subjects=["Subject27"], cache=tmp_path)
+        assert len(again) == 29 and np.array_equal(again[28][0], expected)
+    file.unlink()
+    assert len(load("workload", root, subjects=["Subject27"], cache=tmp_path)) == 29
+
+
+def test_two_processes_share_a_cache(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has finished the same recording while this one prepared it."""
+    import mne_neurolm.datasets.loading as loading
+
+    load("workload", root, subjects=["Subject27"], cache=tmp_path)
+    answers = iter([False, True])
+    monkeypatch.setattr(loading, "_is_whole", lambda place: next(answers))
+    monkeypatch.setattr(loading.shutil, "rmtree", lambda *args, **kwargs: None)
+    assert len(load("workload", root, subjects=["Subject27"], cache=tmp_path)) == 29
+    assert not list(answers)
+
+
+def test_cache_takes_recordings_of_any_date(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mne_neurolm.datasets.loading as loading
+
+    original = loading._prepare_member
+
+    def old(*args: object) -> mne.io.BaseRaw:
+        return original(*args).set_meas_date(datetime(1850, 1, 1, tzinfo=UTC))
+
+    monkeypatch.setattr(loading, "_prepare_member", old)
+    dataset = load("workload", root, subjects=["Subject27"], cache=tmp_path)
+    assert len(dataset) == 29 and dataset[0][2] == [0, 400, 1200]
+
+
+def test_the_first_bad_file_stops(root: Path, tmp_path: Path) -> None:
+    for name in ("Subject00_1", "Subject01_1"):
+        (tmp_path / f"{name}.edf").write_bytes(b"")
+    (tmp_path / "Subject02_1.edf").symlink_to(root / "deep/er/Subject03_1.edf")
+    with pytest.raises(ValueError, match=r"Subject00_1\.edf: "):
+        load("workload", tmp_path, on_error="raise", cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()  # the good one was not prepared any more
+
+
+def test_a_full_disk_is_not_a_bad_file(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mne.io.BaseRaw, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        load("workload", root, cache=tmp_path)
+
+
+def test_copies_are_noticed(root: Path, tmp_path: Path) -> None:
+    for release in ("v1", "v2"):
+        (tmp_path / release).mkdir()
+        content = (root / "deep/er/Subject03_1.edf").read_bytes()
+        (tmp_path / release / "Subject03_1.edf").write_bytes(content)
+    with pytest.warns(RuntimeWarning, match="1 recordings .* more than once.*v1.*and.*v2"):
+        load("workload", tmp_path)
+
+
+def test_only_the_electrodes_must_be_unique(root: Path, tmp_path: Path) -> None:
+    content = (root / "deep/er/Subject03_1.edf").read_bytes()
+    assert content.count(b"EEG A2-A1") == content.count(b"ECG ECG  ") == 1
+    both = content.replace(b"EEG A2-A1", b"ECG ECG  ")
+    (tmp_path / "Subject03_1.edf").write_bytes(both)
+    assert len(load("workload", tmp_path)) == 29

@@ -244,7 +244,7 @@ def test_malformed(tmp_path: Path) -> None:
         "2_2.cnt": "is not a Neuroscan recording: it starts with b'no recordin'",
         "3_1.cnt": "lasts 20.0 s; the first trial starts after 24 s",
         "3_2.cnt": "lacks the channels Cz, CB2; it has ['FP1'",
-        "4_1.cnt": "Channel names are not unique",
+        "4_1.cnt": "several channels of one name",
         "4_2.cnt": "sampled at 500 Hz, and the recordings of",
         "5_20140411.mat": "must have the trials 1 to 15 as variables <initials>_eeg1 to "
         "<initials>_eeg15; it has 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14",

@@ -146,7 +146,7 @@ def test_tuab_bad_files(tuab: Path, tmp_path: Path) -> None:
     assert "6 of 7 files are left out" in messages and "filter_length" in messages  # of the 9 s
     assert len(dataset) == 4
     reasons = {Path(file).name[7]: reason for file, reason in dataset.problems.items()}
-    assert "Number of records" in reasons["b"] and "Channel names are not unique" in reasons["d"]
+    assert "Number of records" in reasons["b"] and "several channels of one name" in reasons["d"]
     assert reasons["e"].startswith("lacks the channels T1, T2; it has ['EEG FP1-REF'")
     assert reasons["f"].startswith("sampled at 100 Hz")
     assert reasons["g"].startswith("no window of 10 s")

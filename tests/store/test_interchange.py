@@ -86,6 +86,28 @@ def test_from_windows(write_eegmat: Callable[..., Path], tmp_path: Path) -> None
         from_braindecode(dataset, tmp_path / "store", name="workload", prepared=True)
 
 
+def test_labels_of_other_parts_stay_behind(tmp_path: Path) -> None:
+    """A split that cuts through a recording: its training part brings no test labels along."""
+    from braindecode.datasets import BaseConcatDataset, EEGWindowsDataset
+
+    data = 2e-5 * np.random.default_rng(0).standard_normal((2, 200 * 60))
+    raw = mne.io.RawArray(data, mne.create_info(["C3", "C4"], 200.0, "eeg"), verbose="error")
+    raw.set_annotations(mne.Annotations([0, 20, 40], [10, 10, 10], ["W", "R", "W"]))
+    parts = []
+    for part, first in (("train", 0), ("train", 4000), ("test", 8000)):
+        table = pd.DataFrame(
+            {"i_window_in_trial": [0], "i_start_in_trial": first, "i_stop_in_trial": first + 2000}
+        ).assign(target=0)
+        parts.append(EEGWindowsDataset(raw, table, {"subject": "a", "split": part}))
+    train = BaseConcatDataset(parts[:2])
+    store = from_braindecode(train, tmp_path / "store", name="x", prepared=True)
+    assert [note[0] for note in store.recordings[0].annotations] == [0.0, 20.0]
+    assert store.recordings[0].split == "train"
+    both = from_braindecode(BaseConcatDataset(parts), tmp_path / "both", name="x", prepared=True)
+    assert [note[0] for note in both.recordings[0].annotations] == [0.0, 20.0, 40.0]
+    assert both.recordings[0].split == ""
+
+
 def test_recordings_are_prepared_on_the_way(tmp_path: Path) -> None:
     from braindecode.datasets import BaseConcatDataset, RawDataset
 
@@ -95,6 +117,7 @@ def test_recordings_are_prepared_on_the_way(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sampled at 250 Hz, so it is not prepared"):
         from_braindecode(dataset, tmp_path / "wrong", name="mine", prepared=True)
     store = from_braindecode(dataset, tmp_path / "store", name="mine", line_freq=50.0)
+    assert store.recordings[0].line_freq == 50.0
     assert store.recordings[0].n_times == 12_000 and store.recordings[0].subject == "7"
 
 

@@ -268,7 +268,7 @@ def test_known_data_sets(shared_data: Path, tmp_path: Path) -> None:
     jobs = list_jobs([source])
     assert len(jobs) == 62 and len({job.subject for job in jobs}) == 31
     assert {job.known_line_freq for job in jobs} == {50.0}
-    assert jobs[0].name == "eegmat/Subject00_1.edf"
+    assert jobs[0].name == "workload/Subject00_1.edf"
     source.files[:] = [file for file in source.files if "Subject07" in file.name]
     prepare(list_jobs([source]), tmp_path / "store")
     store = Store(tmp_path / "store")
