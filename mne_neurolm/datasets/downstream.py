@@ -22,7 +22,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         # v3: train/normal/01_tcp_ar/NAME, v2: four folders more in between
         files=re.compile(
             r"(?:^|/)(?P<part>train|eval)/(?P<label>normal|abnormal)/(?:[^/]+/){0,4}"
-            r"(?P<subject>[a-z]{8}|\d{8})_(?P<session>s\d{3})_(?P<run>t\d{3})\.(?:edf|EDF)$"
+            r"(?P<subject>[a-z]{8}|\d{8})_(?P<session>s\d{3})_(?P<run>t\d{3})\.edf$"
         ),
         example="edf/eval/abnormal/01_tcp_ar/aaaaamye_s001_t000.edf",
         read=tuab.read,
@@ -47,7 +47,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         rate=tuh.RATE,
         hours=1142.0,
         n_subjects=2329,
-        montage="21 of the 10-20 system with A1 and A2, T1, T2 (files without T1 and T2 are left out)",
+        montage="21 of the 10-20 system with A1 and A2, T1, T2 (files without these are left out)",
         reference="average (AR)",
         labels="normal or abnormal, by recording",
         split="the corpus's evaluation files are for testing; of the other subjects 80/20 % for "
@@ -69,7 +69,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         # train/aaaaaaar/aaaaaaar_00000001.edf and eval/001/pled_001_a_2.edf
         files=re.compile(
             r"(?:^|/)(?P<part>train|eval)/(?P<subject>[a-z]{8}|\d{8}|\d{3})/(?:(?P=subject)_)?"
-            r"(?P<run>(?<=_)\d{8}|[a-z]{4}_(?P=subject)_[a-z]_\d*)\.(?:edf|EDF)$"
+            r"(?P<run>(?<=_)\d{8}|[a-z]{4}_(?P=subject)_[a-z]_\d*)\.edf$"
         ),
         example="edf/train/aaaaaaar/aaaaaaar_00000001.edf",
         read=tuev.read,
@@ -119,7 +119,8 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         # Other files have names of this kind too: features of the same sessions, the copy of 12
         # subjects with eye tracking, and SEED's siblings.
         files=re.compile(
-            r"^(?!.*/(?:ExtractedFeatures|SEED_Multimodal|eeg_raw_data|eeg_feature|German|French))"
+            r"^(?!.*/(?:\w*[Ff]eatures?\w*|eye_\w+|"
+            r"SEED[_-](?:IV|V|GER|FRA|Multimodal)|eeg_raw_data|German|French)/)"
             r"(?:.*/)?(?P<subject>[1-9]|1[0-5])_(?:(?P<session>[123])\.cnt|(?P<date>20\d{6})\.mat)$"
         ),
         example="SEED_EEG/SEED_RAW_EEG/1_1.cnt",
@@ -133,7 +134,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
         channels=seed.CHANNELS,
         line_freq=50.0,  # Shanghai
         sfreqs=(1000.0, 200.0),
-        formats=(".cnt", ".mat"),
+        rank=lambda member: int("date" in member.groups),  # .cnt before .mat
         n_subjects=15,
         montage="62 of the 10-10 system, with CB1 and CB2",
         labels="positive, neutral or negative film, by trial",
@@ -153,7 +154,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         name="hmc",
         title="Haaglanden Medisch Centrum Sleep Staging Database (HMC)",
-        files=re.compile(r"(?:^|/)(?P<subject>SN\d{3})\.(?:edf|EDF)$"),
+        files=re.compile(r"(?:^|/)(?P<subject>SN\d{3})\.edf$"),
         example="recordings/SN001.edf",
         read=hmc.read,
         companions=hmc.label_files,
@@ -193,7 +194,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         name="workload",
         title="EEG During Mental Arithmetic Tasks (EEGMAT, Workload)",
-        files=re.compile(r"(?:^|/)(?P<subject>Subject\d{2})_(?P<run>[12])\.(?:edf|EDF)$"),
+        files=re.compile(r"(?:^|/)(?P<subject>Subject\d{2})_(?P<run>[12])\.edf$"),
         example="Subject00_1.edf",
         read=eegmat.read,
         protocol=Protocol(
@@ -230,7 +231,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
             r"(?:^|/)(?<!/train/)(?<!/dev/)(?<!/eval/)(?<!normal/)(?<!epilepsy/)(?<!/\d{3}/)"
             r"(?:\d{2}_tcp_\w+/\d{3}/)?(?P<subject>[a-z]{8}|\d{8})/"
             r"(?P<session>s\d{3})_\d{4}(?:_\d{2}_\d{2})?/(?:\d{2}_tcp_\w+/)?"
-            r"(?:[a-z]{8}|\d{8})_s\d{3}_(?P<run>t\d{3})\.(?:edf|EDF)$"
+            r"(?:[a-z]{8}|\d{8})_s\d{3}_(?P<run>t\d{3})\.edf$"
         ),
         example="edf/aaaaaaju/s005_2010/01_tcp_ar/aaaaaaju_s005_t000.edf",
         read=tusl.read,

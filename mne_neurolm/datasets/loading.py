@@ -279,7 +279,7 @@ def _pick(raw: mne.io.BaseRaw, spec: DatasetSpec) -> mne.io.BaseRaw:
     if missing:
         raise ValueError(f"lacks the channels {', '.join(missing)}; it has {raw.ch_names}")
     names = [by_row[row] for row in rows]
-    raw = raw.copy().pick(names, verbose="error").load_data(verbose="error")
+    raw = raw.copy().pick(names, verbose="error")
     raw.reorder_channels(names)
     return raw.rename_channels(dict(zip(names, spec.channels, strict=True)), verbose="error")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mne
-from mne.utils import warn
+from mne.utils import logger, warn
 
 from ..channels import clean_channel_name
 from .catalog import get_spec
@@ -85,13 +85,21 @@ def _warn_of_copies(spec: DatasetSpec, members: list[Member]) -> None:
 
 
 def _once(spec: DatasetSpec, members: list[Member]) -> list[Member]:
-    """Return recordings that are there in several formats once, in the preferred one."""
-    if not spec.formats:
+    """Return recordings that are there in several forms once, in the preferred one."""
+    if spec.rank is None:
         return members
-    best: dict[tuple[str, str, str], Member] = {}
-    for member in sorted(members, key=lambda m: spec.formats.index(m.path.suffix.lower())):
-        best.setdefault((member.subject, member.session, member.run), member)
-    return list(best.values())
+    best: dict[tuple[str, str, str], int] = {}
+    for member in members:
+        key = (member.subject, member.session, member.run)
+        best[key] = min(spec.rank(member), best.get(key, spec.rank(member)))
+    kept = [m for m in members if spec.rank(m) == best[m.subject, m.session, m.run]]
+    if len(kept) < len(members):
+        left_out = next(member for member in members if member not in kept)
+        logger.info(
+            f"{len(members) - len(kept)} files of {spec.title}, such as {left_out.path}, are not "
+            "used: the same recordings are there in a better form."
+        )
+    return kept
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
@@ -198,8 +206,8 @@ def _check_repeated(spec: DatasetSpec, names: list[str]) -> None:
     repeated = [name for name in numbered if clean_channel_name(name) in wanted]
     if repeated:
         raise ValueError(
-            f"has several channels of one name ({', '.join(repeated)}, as MNE-Python numbers them); "
-            "which of them is right is unknown"
+            f"has several channels of one name (as MNE-Python numbers them {', '.join(repeated)}); "
+            "which is right is unknown"
         )
 
 

@@ -123,7 +123,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         name="eegbci",
         title="EEG Motor Movement/Imagery Dataset",
-        files=re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d{2})\.(?:edf|EDF)$"),
+        files=re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d{2})\.edf$"),
         example="S001/S001R01.edf",
         read=edf,
         line_freq=60.0,  # Albany, New York
@@ -155,6 +155,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
         line_freq=50.0,  # Berlin
         sfreqs=(1000.0, 100.0),
         rate="1000 Hz, or the same recordings at 100 Hz, which are left out if both are there",
+        rank=lambda member: int("rate" not in member.groups),
         patterns_alone=True,
         hours=8.21,
         n_subjects=7,
@@ -174,7 +175,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
         name="emobrain",
         title="eNTERFACE'06 Emobrain",
         files=re.compile(
-            r"(?:^|/)Part(?P<subject>\d)_IAPS_SES(?P<session>\d)_EEG_fNIRS_\d{8}\.(?:bdf|BDF)$"
+            r"(?:^|/)Part(?P<subject>\d)_IAPS_SES(?P<session>\d)_EEG_fNIRS_\d{8}\.bdf$"
         ),
         example="enterface06_EMOBRAIN/Data/EEG/Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf",
         read=biosemi.read_emobrain,
@@ -250,7 +251,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
         name="raw-eeg",
         title="Raw EEG Data (Trujillo 2020)",
         files=re.compile(
-            r"(?:^|/)EEG_Cat_Study\d(?:_\w+?)?_(?P<session>RB-?II|II)_(?P<subject>S\d{1,3})\.(?:bdf|BDF)$"
+            r"(?:^|/)EEG_Cat_Study\d(?:_\w+?)?_(?P<session>RB[-_]?II|II)_(?P<subject>S\d{1,3})\.bdf$"
         ),
         example="EEG_Cat_Study4_II_II_S1.bdf",
         read=biosemi.read,
@@ -276,7 +277,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         name="resting-state",
         title="Resting State EEG Data (Trujillo, Stanfield and Vela 2017)",
-        files=re.compile(r"(?:^|/)EEG_Cat_Study\d_Resting_(?P<subject>S\d{1,3})\.(?:bdf|BDF)$"),
+        files=re.compile(r"(?:^|/)EEG_Cat_Study\d_Resting_(?P<subject>S\d{1,3})\.bdf$"),
         example="EEG_Cat_Study4_Resting_S1.bdf",
         read=biosemi.read,
         line_freq=60.0,  # San Marcos, Texas
@@ -302,7 +303,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
         title="Siena Scalp EEG Database",
         files=re.compile(
             r"(?:^|/)(?:sub-)?(?P<subject>PN\d{2}|(?<=sub-)\d{2})"
-            r"(?:-|_ses-(?P<session>\d{2})_task-szMonitoring_run-)(?P<run>\d[\d.]*)(?:_eeg)?\.(?:edf|EDF)$"
+            r"(?:-|_ses-(?P<session>\d{2})_task-szMonitoring_run-)(?P<run>\d[\d.]*)(?:_eeg)?\.edf$"
         ),
         example="siena-scalp-eeg-database-1.0.0/PN00/PN00-1.edf",
         read=siena.read,
@@ -381,7 +382,7 @@ PRETRAINING: tuple[DatasetSpec, ...] = (
         # v2 has names in letters, some with the old number of the subject before, v1 in digits.
         files=re.compile(
             r"(?:^|/)(?:\d{8}_)?(?P<subject>[a-z]{8}|\d{8})_(?P<session>s\d{3})_"
-            r"(?P<run>t\d{3})\.(?:edf|EDF)$"
+            r"(?P<run>t\d{3})\.edf$"
         ),
         example="edf/000/aaaaaaaa/s001_2015/01_tcp_ar/aaaaaaaa_s001_t000.edf",
         read=tuh.read,

@@ -123,8 +123,9 @@ class DatasetSpec:
         Sampling rates that occur, in Hz. A recording at another one is reported. Empty: any.
     rate : str
         Sampling rate in words, where ``sfreqs`` does not say it all.
-    formats : tuple of str
-        Endings in order of preference, where one recording may be there in several formats.
+    rank : callable | None
+        Where a recording may be there in several forms (formats, rates): a number by which the
+        lowest is taken. None (default): it is not.
     patterns_alone : bool
         Whether a file is recognised by ``files`` in any folder, without the data set being named.
     hours, n_subjects : float, int | None
@@ -152,7 +153,7 @@ class DatasetSpec:
     line_freq: float
     sfreqs: tuple[float, ...] = ()
     rate: str = ""
-    formats: tuple[str, ...] = ()
+    rank: Callable[[Member], int] | None = None
     patterns_alone: bool = False
     hours: float | None = None
     hours_of: str = ""
@@ -171,12 +172,14 @@ class DatasetSpec:
 
     def member(self, path: str | Path) -> Member | None:
         """Return the recording that a file holds, None if it is none of this data set."""
-        match = self.files.search(Path(path).as_posix())
+        path = Path(path)
+        # endings may be in capitals
+        match = self.files.search(path.with_suffix(path.suffix.lower()).as_posix())
         if match is None:
             return None
         groups = {name: text for name, text in match.groupdict().items() if text is not None}
         return Member(
-            path=Path(path),
+            path=path,
             subject=groups["subject"],
             session=groups.get("session", ""),
             run=groups.get("run", ""),

@@ -31,6 +31,7 @@ from corpus_files import (
 
 from mne_neurolm.datasets import load, read_recording
 from mne_neurolm.datasets.catalog import get_spec
+from mne_neurolm.datasets.members import find_members
 from mne_neurolm.datasets.readers import spis
 
 CALIB, EVAL, SLOW = "BCICIV_1calib_1000Hz_mat", "BCICIV_1eval_1000Hz_mat", "BCICIV_1_mat"
@@ -64,24 +65,17 @@ def test_bcic(tmp_path: Path) -> None:
 
 
 def test_bcic_at_two_rates_is_taken_once(tmp_path: Path) -> None:
-    write_bcic(tmp_path / CALIB / "BCICIV_calib_ds1a_1000Hz.mat")
-    write_bcic(tmp_path / SLOW / "BCICIV_calib_ds1a.mat", sfreq=100)
+    fast = write_bcic(tmp_path / CALIB / "BCICIV_calib_ds1a_1000Hz.mat")
+    slow = write_bcic(tmp_path / SLOW / "BCICIV_calib_ds1a.mat", sfreq=100)
     alone = write_bcic(tmp_path / SLOW / "BCICIV_calib_ds1g.mat", sfreq=100)
-    with pytest.warns(RuntimeWarning, match="1 of 3 files are left out"):
-        dataset = load("bcic-iv-1", tmp_path)
+    assert [m.path for m in find_members("bcic-iv-1", tmp_path)] == [alone, fast]
+    dataset = load("bcic-iv-1", tmp_path)
     assert dataset.description["subject"].tolist() == ["ds1g", "ds1a"]
     for one in dataset.datasets:
         check_prepared(one.raw, BCIC)
-    ((name, reason),) = dataset.problems.items()
-    assert name == f"{SLOW}/BCICIV_calib_ds1a.mat"
-    assert "is the same recording as" in reason and "ds1a_1000Hz.mat at a tenth" in reason
-    assert read_recording("bcic-iv-1", alone).info["sfreq"] == 100.0
-    # files of both archives in one folder, and one archive within the other
-    write_bcic(tmp_path / CALIB / "BCICIV_calib_ds1a.mat", sfreq=100)
-    write_bcic(tmp_path / "BCICIV_calib_ds1a.mat", sfreq=100)
-    for path in (tmp_path / CALIB / "BCICIV_calib_ds1a.mat", tmp_path / "BCICIV_calib_ds1a.mat"):
-        with pytest.raises(ValueError, match=f"{path}: is the same recording"):
-            read_recording("bcic-iv-1", path)
+    # what lies outside of the root does not count
+    assert [m.path for m in find_members("bcic-iv-1", tmp_path / SLOW)] == [slow, alone]
+    assert read_recording("bcic-iv-1", slow).info["sfreq"] == 100.0
 
 
 def test_bad_files_of_bcic(tmp_path: Path) -> None:

@@ -116,7 +116,10 @@ def test_bad_files_are_left_out(root: Path, write_eegmat: Write, tmp_path: Path)
     reasons = dataset.problems
     assert list(reasons) == [f"Subject{n:02d}_1.edf" for n in (1, 2, 4, 5, 6, 7)]
     assert "Number of records from the header does not match" in reasons["Subject01_1.edf"]
-    assert "several channels of one name (EEG Fp1-0, EEG Fp1-1" in reasons["Subject04_1.edf"]
+    assert (
+        "several channels of one name (as MNE-Python numbers them EEG Fp1-0"
+        in reasons["Subject04_1.edf"]
+    )
     assert reasons["Subject05_1.edf"].startswith("lacks the channels Fp2; it has ['EEG Fp1'")
     assert reasons["Subject06_1.edf"] == "lasts 30.0 s; the task takes the last 60 s"
     assert reasons["Subject07_1.edf"].startswith("sampled at 128 Hz")

@@ -335,3 +335,44 @@ def test_seed_iv(tmp_path: Path) -> None:
     write_mat(path, trials[:15])
     with pytest.raises(ValueError, match=r"10_20151021\.mat: must have the trials 1 to 24"):
         read_recording("seed-iv", path)
+
+
+def test_times_of_trials() -> None:
+    """As NeuroLM's prepare_SEED.py has them; the last second of a trial belongs to it."""
+    starts = "24 289 550 782 1049 1260 1483 1747 1993 2283 2550 2812 3072 3332 3598"
+    ends = "264 526 757 1023 1235 1458 1722 1967 2259 2525 2788 3046 3308 3573 3806"
+    assert seed.STARTS == tuple(map(int, starts.split()))
+    assert seed.ENDS == tuple(map(int, ends.split()))
+    assert [(b - a + 1) // 4 for a, b in zip(seed.STARTS, seed.ENDS, strict=True)] == WINDOWS
+
+
+@pytest.mark.parametrize(
+    ("name", "session"),
+    [
+        ("1_20131027", "1"),
+        ("1_20131107", "3"),
+        ("6_20130712", "1"),
+        ("12_20131127", "1"),
+        ("12_20131201", "2"),
+        ("12_20131207", "3"),
+        ("15_20131105", "3"),
+    ],
+)
+def test_dates_of_sessions(name: str, session: str) -> None:
+    """As in the file lists of TorchEEG's and other readers of the distribution."""
+    member = DATASETS["seed"].member(f"{CUT}/{name}.mat")
+    assert member is not None and member.session == session
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "SEED_GER/01-EEG-raw/1_1.cnt",
+        "SEED/SEED_EEG/ExtractedFeatures_1s/1_20131027.mat",
+        "SEED_IV/eye_feature_smooth/1/1_20160518.mat",
+        "SEED/SEED_Multimodal/Chinese/01-EEG-raw/1_1.cnt",
+    ],
+)
+def test_what_is_not_of_seed(place: str) -> None:
+    assert DATASETS["seed"].member(f"/data/Germano/{place}") is None
+    assert DATASETS["seed"].member("/data/French_lab/SEED_raw/1_1.CNT") is not None

@@ -9,8 +9,6 @@ the second).
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import mne
 import numpy as np
 
@@ -38,14 +36,8 @@ def read(member: Member) -> mne.io.BaseRaw:
     Raises
     ------
     ValueError
-        If it is the recording at 100 Hz and the one at 1000 Hz is there as well, or the file is
-        not like those of the data set.
+        If the file is not like those of the data set.
     """
-    better = _at_1000_hz(member)
-    if better is not None:
-        raise ValueError(
-            f"is the same recording as {better} at a tenth of the rate, and that is used"
-        )
     variables = read_matlab(member.path, "cnt", "nfo", "mrk", needed=2)
     counts, about = variables["cnt"], variables["nfo"]
     try:
@@ -82,25 +74,3 @@ def _cues(marks: object, classes: list[str], sfreq: float) -> list[Event]:
         (sample / sfreq, _CUE_SECONDS, classes[label > 0])
         for sample, label in zip(samples.tolist(), which.tolist(), strict=True)
     ]
-
-
-def _at_1000_hz(member: Member) -> Path | None:
-    """Return the file of the same recording at 1000 Hz, None if it is not there or is this one.
-
-    The archives of the two rates unpack into folders side by side; the files may also lie
-    together, or one archive in the folder of the other.
-    """
-    if "rate" in member.groups:
-        return None
-    name = f"{member.path.stem}_1000Hz{member.path.suffix}"
-    folder = member.path.parent
-    places = [folder, *_folders(folder), *_folders(folder.parent)]
-    return next((place / name for place in places if (place / name).is_file()), None)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, none if it must not be looked into."""
-    try:
-        return sorted(place for place in folder.iterdir() if place.is_dir())
-    except OSError:
-        return []

@@ -38,7 +38,7 @@ _VOLTS = 1e-7  # per unit: 0.1 uV
 
 def companions(member: Member) -> list[Path]:
     """Return the file with the events of a recording: the competition's test series have none."""
-    if member.path.suffix == ".mat":
+    if member.path.suffix.lower() == ".mat":
         return [member.path.with_name(f"P{member.subject}_AllLifts.mat")]
     return [member.path.with_name(member.path.name.replace("_data.csv", "_events.csv"))]
 
@@ -62,7 +62,7 @@ def read(member: Member) -> mne.io.BaseRaw:
         If the file is not like those of the data set, or its table of events has another length.
     """
     (companion,) = companions(member)
-    if member.path.suffix == ".mat":
+    if member.path.suffix.lower() == ".mat":
         raw = _read_matlab(member.path)
         return annotate_from(raw, companion, lambda file: _lifts(file, member.run))
     data = read_columns(member.path, CHANNELS)

@@ -27,7 +27,7 @@ CHANNELS: tuple[str, ...] = tuple(
 #: First and last second of the trials in a ``.cnt`` recording, by NeuroLM's released code
 #: (dataset_maker/prepare_SEED.py). The last second belongs to the trial, so the first lasts 241 s:
 #: that makes 855 windows of 4 s per session and, in 45 sessions, the 38,475 of the paper's Table 1.
-#: Those of the data set's own time.txt (27 to 262 s, 290 to 523 s, ...) begin up to 11 s later and
+#: Those of the data set's own time.txt (27 to 262 s, 290 to 523 s, ...) differ by up to 4 s and
 #: make 37,890, which is also what the trials in the ``.mat`` files make.
 STARTS = (24, 289, 550, 782, 1049, 1260, 1483, 1747, 1993, 2283, 2550, 2812, 3072, 3332, 3598)
 ENDS = (264, 526, 757, 1023, 1235, 1458, 1722, 1967, 2259, 2525, 2788, 3046, 3308, 3573, 3806)
@@ -117,7 +117,7 @@ def read(member: Member) -> mne.io.BaseRaw:
     RuntimeWarning
         If it ends before the last trial does.
     """
-    if member.path.suffix == ".mat":
+    if member.path.suffix.lower() == ".mat":
         return read_trials(member.path, CHANNELS, LABELS)
     raw = neuroscan.read(member)
     # Two versions of the header say in two places which channels are bad. The paper uses all.

@@ -31,7 +31,7 @@ TRIGGER = "Trigger"  # 200 with the eyes open, 220 with the eyes closed
 SFREQ = 256.0
 _CONDITIONS = {"EC": "eyes closed", "EO": "eyes open"}
 _UNITS = (1e-9, 1e-6)  # V per unit: nV, uV
-_PLAUSIBLE = (0.5e-6, 500e-6)  # V, standard deviation of EEG within a second, electrodes' median
+_PLAUSIBLE = (2e-6, 100e-6)  # V, standard deviation of EEG within a second, electrodes' median
 
 
 def read(member: Member) -> mne.io.BaseRaw:
