@@ -8,7 +8,7 @@ from pathlib import Path
 from mne_neurolm.datasets.catalog import DATASETS
 from mne_neurolm.datasets.specs import DatasetSpec
 
-PAGE = Path(__file__).resolve().parents[1] / "doc" / "dataset_table.rst"
+PAGE = Path(__file__).resolve().parents[1] / "doc" / "dataset_table.inc"
 _NOTE = (
     ".. Written by tools/dataset_table.py from the tables in mne_neurolm/datasets. Do not edit.\n"
 )

@@ -103,7 +103,7 @@ def test_table_in_the_documentation_is_up_to_date() -> None:
     assert location is not None and location.loader is not None
     tool = module_from_spec(location)
     location.loader.exec_module(tool)
-    assert (root / "doc" / "dataset_table.rst").read_text() == tool.page(), (
+    assert (root / "doc" / "dataset_table.inc").read_text() == tool.page(), (
         "run python tools/dataset_table.py"
     )
 
