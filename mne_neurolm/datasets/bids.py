@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from mne_bids import BIDSPath
 
-# Files that hold a recording, as the specification has them for EEG, and MNE's own format.
-_EXTENSIONS = [".vhdr", ".edf", ".EDF", ".bdf", ".set", ".fif"]
+# Files that hold a recording, as the specification has them for EEG; some write EDF in capitals.
+_EXTENSIONS = [".vhdr", ".edf", ".EDF", ".bdf", ".set"]
 _ENTITIES = ("session", "task", "run")
 _ABSENT = ["n/a", ""]  # how the specification says that a cell has no value, and a common mistake
 
@@ -170,9 +170,7 @@ def _find(root: Path, asked: Mapping[str, set[str] | None]) -> list[BIDSPath]:
                 f"are {', '.join(sorted(there)[:40])}{' and more' if len(there) > 40 else ''}."
             )
         paths = [path for path in paths if (getattr(path, entity) or "") in wanted]
-    # MNE reads the further parts of a split file with the first one.
-    first = [path for path in paths if path.split in (None, "01", "1")]
-    return sorted(first, key=lambda path: path.fpath.as_posix())
+    return sorted(paths, key=lambda path: path.fpath.as_posix())
 
 
 def _read_participants(root: Path) -> dict[str, dict[str, Any]]:

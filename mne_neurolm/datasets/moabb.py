@@ -126,6 +126,11 @@ def from_moabb(
             f"{type(paradigm).__name__} does not fit the dataset {dataset.code}, which is one of "
             f"{dataset.paradigm!r} with the events {', '.join(dataset.event_id)}."
         )
+    if dataset.paradigm == classes.PARADIGM:
+        raise ValueError(
+            f"{dataset.code} holds windows of recordings that are prepared already: load them with "
+            "mne_neurolm.datasets.load and to_epochs."
+        )
     paradigm = copy.copy(paradigm)
     own = getattr(paradigm, "filters", None)
     paradigm.filters, paradigm.resample = [_BAND], None
@@ -144,11 +149,11 @@ def from_moabb(
     warn_of({}, prepare.warnings, len(prepare.warnings))
     y = np.array(labels, dtype=str)
     task = _task(dataset, sorted({*map(str, paradigm.used_events(dataset)), *y}), question)
-    seconds = (len(epochs.times) - 1) / epochs.info["sfreq"]
-    if seconds < 1.0 - 1e-6:
+    if len(epochs.times) < epochs.info["sfreq"]:
         raise ValueError(
-            f"Trials of {type(paradigm).__name__} in {dataset.code} last {seconds:g} s, and the "
-            f"model reads whole seconds. Give the paradigm a later end, for example tmax=1.0."
+            f"Trials of {type(paradigm).__name__} in {dataset.code} last "
+            f"{epochs.tmax - epochs.tmin:g} s, and the model reads whole seconds. Give the "
+            "paradigm a later end, for example tmax=1.0."
         )
     logger.info(
         f"{len(y)} trials of {dataset.code} in {_BAND[0]:g}-{_BAND[1]:g} Hz; the paradigm's own "
@@ -309,7 +314,10 @@ def _task(dataset: BaseDataset, labels: list[str], question: str | None) -> Task
 
 
 def _in_words(label: str) -> str:
-    """Return the name of an event in words: "left hand" for left_hand, "non target" for NonTarget."""
+    """Return the name of an event in words: "left hand" for left_hand, "non target" for NonTarget.
+
+    What holds no letter or digit stays as it is.
+    """
     return re.sub(r"(?<=[a-z])(?=[A-Z])|_+", " ", label).strip().lower() or label
 
 

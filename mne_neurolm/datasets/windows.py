@@ -82,7 +82,7 @@ def window_starts(
         starts = [min(max(span.onset - lead, 0.0), max(seconds - duration, 0.0))]
     else:
         # A hair of tolerance, also for one that only just fits.
-        n_fit = int(np.floor((span.duration - duration) / hop + _HAIR)) + 1
+        n_fit = max(int(np.floor((span.duration - duration) / hop + _HAIR)) + 1, 1)
         if span.duration < duration - _HAIR:
             n_fit = int(span.duration <= point_duration)
         starts = [span.onset + k * hop for k in range(n_fit)]

@@ -138,6 +138,13 @@ def test_folder_of_files(tmp_path: Path) -> None:
     assert counts == {"anna": 12, "ben": 6}
 
 
+def test_two_files_of_a_known_data_set_are_of_one_subject(tmp_path: Path) -> None:
+    for name, label in (("Subject03_1.edf", "rest"), ("Subject03_2.edf", "task")):
+        make_raw([(0, 12, label)]).export(tmp_path / name, verbose="error")
+    epochs = load_folder(tmp_path, line_freq=50)
+    assert set(epochs.metadata["subject"]) == {"Subject03"} and len(epochs) == 6
+
+
 def test_channels_that_files_share(tmp_path: Path) -> None:
     spans = [(0, 12, "open"), (20, 12, "closed")]
     names = ["EEG O1-REF", "EEG Fz-REF", "EEG Cz-REF", "EEG C3-REF"]
@@ -167,7 +174,8 @@ def test_unusable_files_are_reported_once(tmp_path: Path) -> None:
         epochs = load_folder(tmp_path)
     (message,) = [str(w.message) for w in caught]
     assert "broken.edf: " in message and "notes.txt" not in message
-    assert "heart_raw.fif: ValueError" in message and "silent_raw.fif: ValueError" in message
+    assert "heart_raw.fif: No usable EEG channel" in message
+    assert "silent_raw.fif: none of its annotations is a class" in message
     assert set(epochs.metadata["file"]) == {"good_raw.fif"}
 
 

@@ -21,6 +21,7 @@ def starts(onset: float, length: float, seconds: float = 100.0, **options) -> li
         (10.0, 11.9, {}, [10.0, 14.0]),
         (10.0, 8.0, {"hop": 2.0}, [10.0, 12.0, 14.0]),
         (10.0, 3.9995, {}, [10.0]),  # rounded to milliseconds
+        (10.0, 3.9995, {"hop": 0.25}, [10.0]),
         (10.0, 3.9, {}, []),
         (10.0, 1.0, {"point_duration": 1.0}, [10.0]),
         (10.0, 1.5, {"point_duration": 1.0}, []),
