@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..channels import CHANNELS, match_channels
 from ..preprocessing import prepare_raw
 from ._loading import MAX_LISTED, listed, load_all, warn_of
+from .epochs import join_windows
 from .windows import Span, window_starts
 
 _NOT_A_CLASS = re.compile(r"bad|edge", re.IGNORECASE)  # MNE's names for spans to leave out
@@ -339,29 +340,10 @@ def _join(windows: Mapping[str, Windows]) -> mne.EpochsArray:
     ]
     labels = [row["label"] for row in rows]
     event_id = {label: code for code, label in enumerate(sorted(set(labels)))}
-    infos = [w.info for w in windows.values()]
-    info = infos[0].copy()
-    with info._unlock():
-        # One info speaks for all files: the narrowest band of any, so that a warning about
-        # too narrow a filter is not lost.
-        info["highpass"] = max(i["highpass"] for i in infos)
-        info["lowpass"] = min(i["lowpass"] for i in infos)
-        if len(infos) > 1:
-            info["meas_date"] = info["subject_info"] = None
-    data = np.concatenate([w.data for w in windows.values()])
-    events = np.column_stack(
-        [
-            np.arange(len(data)) * data.shape[-1],
-            np.zeros(len(data), dtype=np.int64),
-            [event_id[label] for label in labels],
-        ]
-    )
-    return mne.EpochsArray(
-        data,
-        info,
-        events=events,
+    return join_windows(
+        [w.data for w in windows.values()],
+        [w.info for w in windows.values()],
+        codes=[event_id[label] for label in labels],
         event_id=event_id,
         metadata=pd.DataFrame(rows),
-        proj=False,
-        verbose="error",
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import mne
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import pandas as pd
     from braindecode.datasets import BaseConcatDataset
 
 _INTERNAL = ("i_window_in_trial", "i_start_in_trial", "i_stop_in_trial", "target")
@@ -83,25 +86,67 @@ def to_epochs(dataset: BaseConcatDataset) -> mne.EpochsArray:
             set(zip(metadata[named], targets, strict=True)), key=lambda p: p[1]
         )
     }
+    return join_windows(
+        parts,
+        infos,
+        codes=targets,
+        event_id=event_id,
+        metadata=metadata.drop(columns=[c for c in _INTERNAL if c in metadata]),
+    )
+
+
+def join_windows(
+    parts: list[NDArray[np.float64]],
+    infos: Sequence[mne.Info],
+    *,
+    codes: Sequence[int] | NDArray[np.int64],
+    event_id: Mapping[str, int],
+    metadata: pd.DataFrame,
+) -> mne.EpochsArray:
+    """Return windows of several recordings as one set of epochs.
+
+    Parameters
+    ----------
+    parts : list of ndarray, shape (n_windows, n_chans, n_times)
+        Windows of each recording in volts. The list is emptied on the way, so that they are not in
+        memory twice.
+    infos : sequence of Info
+        Of each recording, with the same channels and rate.
+    codes : sequence of int, length of all windows
+        Event code of each window.
+    event_id : mapping of str to int
+        Codes by class.
+    metadata : pandas.DataFrame
+        One row per window.
+
+    Returns
+    -------
+    epochs : mne.EpochsArray
+        The windows. Its info has the narrowest band of any recording, so that a warning about too
+        narrow a filter is not lost.
+    """
+    n_times = parts[0].shape[2]
     data = np.empty((len(metadata), *parts[0].shape[1:]))
     first = 0
-    while parts:  # one at a time, so that windows are not in memory twice
+    while parts:
         part = parts.pop(0)
         data[first : first + len(part)] = part
         first += len(part)
     info = infos[0].copy()
     with info._unlock():
+        info["highpass"] = max(i["highpass"] for i in infos)
+        info["lowpass"] = min(i["lowpass"] for i in infos)
         if len(infos) > 1:
             info["meas_date"] = info["subject_info"] = None
     events = np.column_stack(
-        [np.arange(len(data)) * data.shape[2], np.zeros(len(data), dtype=np.int64), targets]
+        [np.arange(len(data)) * n_times, np.zeros(len(data), dtype=np.int64), codes]
     )
     return mne.EpochsArray(
         data,
         info,
         events=events,
-        event_id=event_id,
-        metadata=metadata.drop(columns=[c for c in _INTERNAL if c in metadata]),
+        event_id=dict(event_id),
+        metadata=metadata,
         proj=False,
         verbose="error",
     )
