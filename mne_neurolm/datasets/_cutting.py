@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mne
 import numpy as np
-from mne.utils import logger
+from mne.utils import logger, warn
 from numpy.typing import NDArray
 
 from ..channels import CHANNELS, match_channels
@@ -154,7 +155,7 @@ class Cutting:
                 f"spans (the longest lasts {max(span.duration for span in spans):g} s, the "
                 f"recording {raw.n_times / sfreq:g} s; {len(bad)} spans are marked BAD)"
             )
-        chosen.sort()
+        chosen = _without_repeats(chosen, n_times, sfreq)
         data = raw.get_data()
         return Windows(
             data=np.stack([data[:, first : first + n_times] for first, _, _ in chosen]),
@@ -165,6 +166,25 @@ class Cutting:
             n_without_window=n_without,
             warnings=[],
         )
+
+
+def _without_repeats(
+    chosen: list[tuple[int, str, int]], n_times: int, sfreq: float
+) -> list[tuple[int, str, int]]:
+    """Return windows in order, each once; warn if those of different classes share EEG."""
+    first_of: dict[tuple[int, str], tuple[int, str, int]] = {}
+    for window in sorted(chosen):
+        first_of.setdefault(window[:2], window)
+    windows = list(first_of.values())
+    shared = sum(one[1] != two[1] and two[0] - one[0] < n_times for one, two in pairwise(windows))
+    if shared:
+        warn(
+            f"Some windows of {n_times / sfreq:g} s overlap windows of another class, because "
+            "their labels are closer than that: both contain the same EEG. Give a shorter "
+            "duration, or leave a class out.",
+            RuntimeWarning,
+        )
+    return windows
 
 
 def load_windows(
@@ -284,6 +304,7 @@ def split_spans(
         Those to use, with their class as label, and those whose label starts with ``BAD`` or
         ``EDGE``.
     """
+    spans = [span._replace(label=span.label.strip()) for span in spans]
     bad = [span for span in spans if _NOT_A_CLASS.match(span.label)]
     good = [span for span in spans if not _NOT_A_CLASS.match(span.label)]
     if classes is not None:

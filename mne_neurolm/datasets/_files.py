@@ -6,6 +6,8 @@ import re
 from itertools import count
 from pathlib import Path
 
+from mne.utils import warn
+
 # Suffixes by which mne.io.read_raw recognises EEG. A BrainVision recording is its header, a .eeg
 # file without one is Nihon Kohden's, and a .mff recording is a folder.
 _SUFFIXES = (
@@ -55,12 +57,39 @@ def find_recordings(path: str | Path) -> list[Path]:
         and (file.is_file() or file.suffix.lower() == ".mff")
         and not _belongs_to_another(file)
     ]
+    warn_of_dangling_links(root)
     if not files:
         raise FileNotFoundError(
             f"{root} and its subfolders hold no recording with one of the endings "
             f"{', '.join(_SUFFIXES)}."
         )
     return files
+
+
+def warn_of_dangling_links(root: Path) -> None:
+    """Warn of recordings that are links to nothing, as in data sets that were not fetched.
+
+    Parameters
+    ----------
+    root : Path
+        Folder; it is searched with its subfolders.
+
+    Warns
+    -----
+    RuntimeWarning
+        If there are any.
+    """
+    links = [
+        file
+        for file in sorted(root.rglob("*"))
+        if file.name.lower().endswith(tuple(_SUFFIXES)) and file.is_symlink() and not file.exists()
+    ]
+    if links:
+        warn(
+            f"{len(links)} recordings in {root} are links to nothing, for example {links[0]}, so "
+            "they are left out. If this is a DataLad data set, fetch them: datalad get",
+            RuntimeWarning,
+        )
 
 
 def _belongs_to_another(file: Path) -> bool:

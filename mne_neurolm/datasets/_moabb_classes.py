@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,34 @@ class Local(BaseDataset):
             selected_subjects=None if subjects is None else [by_name[name] for name in subjects],
         )
 
+    def task_for(self, labels: Iterable[str]) -> Task:
+        """Return the task of telling some of the labels apart, for evaluations on these only.
+
+        Parameters
+        ----------
+        labels : iterable of str
+            Labels that occur.
+
+        Returns
+        -------
+        task : Task
+            With their answers in the order in which MOABB numbers them.
+
+        Raises
+        ------
+        ValueError
+            If one is no label of the data set, or there are fewer than two.
+        """
+        chosen = sorted(set(labels))
+        unknown = [label for label in chosen if label not in self.task.answers]
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)} are no labels of {self.spec.title}; it has "
+                f"{', '.join(self.task.labels)}."
+            )
+        answers = {label: self.task.answers[label] for label in chosen}
+        return Task(self.task.name, self.task.question, answers, self.task.options)
+
     def data_path(
         self,
         subject: int,
@@ -186,6 +214,38 @@ class WindowParadigm(BaseParadigm):
             Whether it is.
         """
         return dataset.paradigm == PARADIGM and set(self.events or ()) <= set(dataset.event_id)
+
+    def get_data(self, dataset: BaseDataset, *args: Any, **kwargs: Any) -> Any:
+        """Return windows, labels and metadata.
+
+        Parameters
+        ----------
+        dataset : moabb.datasets.base.BaseDataset
+            The dataset.
+        *args, **kwargs : object
+            See :meth:`moabb.paradigms.base.BaseParadigm.get_data`.
+
+        Returns
+        -------
+        data : tuple
+            What MOABB's method returns.
+
+        Warns
+        -----
+        RuntimeWarning
+            If a label of the task does not occur: MOABB numbers those that do, so numbers would
+            stand for the wrong answers of ``dataset.task``.
+        """
+        data = super().get_data(dataset, *args, **kwargs)
+        found = sorted(set(map(str, data[1])))
+        if found and found != sorted(dataset.task.labels):
+            warn(
+                f"Of the labels {', '.join(dataset.task.labels)} only {', '.join(found)} occur, "
+                "and MOABB numbers these. Give NeuroLMClassifier the task "
+                f"dataset.task_for({found}) instead of dataset.task.",
+                RuntimeWarning,
+            )
+        return data
 
     def used_events(self, dataset: BaseDataset) -> dict[str, int]:
         """Return the codes of the labels.

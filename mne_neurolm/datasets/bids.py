@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import mne
 
 from ._cutting import Cutting, Source, Windows, as_mapping, counted, load_windows, split_spans
+from ._files import warn_of_dangling_links
 from .windows import Span
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def load_bids(
     point_duration: float = 1.0,
     line_freq: float | str | None = "auto",
     on_missing: str = "warn",
+    on_ch_mismatch: str = "raise",
     on_error: str = "warn",
     n_jobs: int = 1,
     progress: bool = False,
@@ -76,6 +78,9 @@ def load_bids(
     on_missing : "raise" | "warn" | "ignore"
         What to do about EEG channels outside NeuroLM's vocabulary; with ``"raise"`` a recording
         that has one cannot be used. Default ``"warn"``.
+    on_ch_mismatch : "raise" | "reorder" | "rename" | "warn"
+        What to do if ``channels.tsv`` names other channels than the recording, see
+        :func:`mne_bids.read_raw_bids`. Default ``"raise"``: it cannot be used.
     on_error : "warn" | "raise"
         Whether a recording that cannot be used is left out with a warning, or stops the loading.
         Default ``"warn"``.
@@ -125,9 +130,17 @@ def load_bids(
     found = _find(folder, {key: _names(key, value) for key, value in asked.items()})
     people = _read_participants(folder)
     whole = label in _ENTITIES or any(label in known for known in people.values())
+    whole = whole and label != "trial_type"  # always of events
     wanted = "" if classes is None else f" among classes={list(classes)}"
     return load_windows(
-        partial(_read, label=label, whole=whole, cutting=cutting, classes=as_mapping(classes)),
+        partial(
+            _read,
+            label=label,
+            whole=whole,
+            cutting=cutting,
+            classes=as_mapping(classes),
+            on_ch_mismatch=on_ch_mismatch,
+        ),
         [_source(path, folder, people) for path in found],
         on_error=on_error,
         n_jobs=n_jobs,
@@ -154,6 +167,7 @@ def _find(root: Path, asked: Mapping[str, set[str] | None]) -> list[BIDSPath]:
     paths = find_matching_paths(
         root, suffixes="eeg", datatypes="eeg", extensions=_EXTENSIONS, ignore_nosub=True
     )
+    warn_of_dangling_links(root)
     if not paths:
         raise FileNotFoundError(
             f"{root} holds no recording like sub-01/eeg/sub-01_task-rest_eeg.edf (endings "
@@ -181,10 +195,14 @@ def _read_participants(root: Path) -> dict[str, dict[str, Any]]:
     table = _read_tsv(file)
     if "participant_id" not in table:
         raise ValueError(f"{file}: no column participant_id; there are {', '.join(table)}.")
+    names = ["sub-" + str(name).removeprefix("sub-") for name in table["participant_id"]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{file}: {', '.join(twice)} are there more than once.")
     rows = _numbers_where_all_are(table.drop(columns="participant_id")).to_dict("records")
     return {
-        str(name): {str(column): value for column, value in row.items()}
-        for name, row in zip(table["participant_id"], rows, strict=True)
+        name: {str(column): value for column, value in row.items()}
+        for name, row in zip(names, rows, strict=True)
     }
 
 
@@ -193,7 +211,13 @@ def _read_tsv(file: Path) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_csv(
-        file, sep="\t", dtype=str, na_values=_ABSENT, keep_default_na=False, encoding="utf-8-sig"
+        file,
+        sep="\t",
+        dtype=str,
+        na_values=_ABSENT,
+        keep_default_na=False,
+        encoding="utf-8-sig",
+        index_col=False,  # with a tab at the end of a line the first column would be the index
     )
 
 
@@ -221,7 +245,13 @@ def _source(path: BIDSPath, root: Path, people: Mapping[str, dict[str, Any]]) ->
 
 
 def _read(
-    source: Source, *, label: str, whole: bool, cutting: Cutting, classes: dict[str, str] | None
+    source: Source,
+    *,
+    label: str,
+    whole: bool,
+    cutting: Cutting,
+    classes: dict[str, str] | None,
+    on_ch_mismatch: str,
 ) -> Windows:
     """Open a recording and cut its events, or all of it."""
     from mne_bids import read_raw_bids
@@ -233,8 +263,21 @@ def _read(
     column = "trial_type" if whole else label  # of a whole recording, for what is bad in it
     told = [] if found is None else _read_events(Path(found), column, spare=whole)
     name = _label_of_all(source.columns if label in _ENTITIES else known, label) if whole else ""
-    raw = read_raw_bids(path, verbose="error")
+    try:
+        # silent, as it warns of every column and sidecar that it has no use for
+        raw = read_raw_bids(path, on_ch_mismatch=on_ch_mismatch, verbose="error")
+    except ValueError as error:
+        if "mismatch" in str(error):
+            raise ValueError(
+                f"{error} (here: load_bids(on_ch_mismatch=...), 'rename' for the names of "
+                "channels.tsv)"
+            ) from error
+        raise ValueError(
+            f"MNE-BIDS cannot read it or its events.tsv, channels.tsv or participants.tsv: {error}"
+        ) from error
     _, bad = split_spans(told, None)
+    if found is not None and not whole and label != "trial_type":
+        bad += split_spans(_read_events(Path(found), "trial_type", spare=True), None)[1]
     if whole:
         told = [Span(0.0, raw.n_times / raw.info["sfreq"], name)]
     spans, _ = split_spans(told, classes)
@@ -248,7 +291,8 @@ def _label_of_all(known: Mapping[str, Any], column: str) -> str:
     """Return the label of a whole recording."""
     value = known.get(column, "")
     if value != value or value == "":  # NaN, or no such part in the name
-        raise ValueError(f"it has no {column}")
+        where = "name" if column in _ENTITIES else "participants.tsv"
+        raise ValueError(f"its {where} has no {column} for it")
     # Whole numbers, which pandas makes floats beside empty cells, without a dot.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 

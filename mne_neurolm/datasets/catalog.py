@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 
 from ._files import subject_of
@@ -68,3 +69,37 @@ def find_subject(name: str) -> str:
         if member is not None:
             return member.subject
     return subject_of(name)
+
+
+def match_subject(pattern: str | None, name: str) -> str:
+    """Return what a pattern says is the subject.
+
+    Parameters
+    ----------
+    pattern : str | None
+        Regular expression that is looked for; its group ``subject``, else its first group, else the
+        whole match is the subject.
+    name : str
+        Path of the file below the source, with slashes.
+
+    Returns
+    -------
+    subject : str
+        Empty without a pattern.
+
+    Raises
+    ------
+    ValueError
+        If the pattern is not found.
+    """
+    if pattern is None:
+        return ""
+    match = re.search(pattern, name)
+    if match is None:
+        raise ValueError(
+            f"The subject pattern {pattern!r} is not found in {name!r}. It must be found in the "
+            "path of every recording below its source."
+        )
+    if "subject" in match.groupdict():
+        return match["subject"]
+    return match[1] if match.re.groups else match[0]

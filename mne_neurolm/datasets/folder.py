@@ -12,7 +12,7 @@ from mne.utils import logger
 
 from ._cutting import Cutting, Source, Windows, as_mapping, counted, load_windows, split_spans
 from ._files import find_recordings
-from .catalog import find_subject
+from .catalog import find_subject, match_subject
 from .windows import spans_of
 
 _BIDS_MARK = "dataset_description.json"  # every BIDS data set has it at its root
@@ -27,6 +27,7 @@ def load_folder(
     point_duration: float = 1.0,
     line_freq: float | str | None = "auto",
     on_missing: str = "warn",
+    subject_pattern: str | None = None,
     n_jobs: int = 1,
     progress: bool = False,
 ) -> mne.EpochsArray:
@@ -57,6 +58,9 @@ def load_folder(
     on_missing : "raise" | "warn" | "ignore"
         What to do about EEG channels outside NeuroLM's vocabulary; with ``"raise"`` a file that has
         one is left out. Default ``"warn"``.
+    subject_pattern : str | None
+        Regular expression that finds the subject in the path of a file below ``path``: its group
+        ``subject``, else its first group, else all of the match. ``None`` (default): see below.
     n_jobs : int
         Files to prepare in parallel processes. Default 1.
     progress : bool
@@ -105,7 +109,9 @@ def load_folder(
     return load_windows(
         partial(_read, cutting=cutting, classes=as_mapping(classes)),
         [
-            Source(file, name, {"subject": find_subject(name)})
+            Source(
+                file, name, {"subject": match_subject(subject_pattern, name) or find_subject(name)}
+            )
             for file, name in zip(files, names, strict=True)
         ],
         n_jobs=n_jobs,
@@ -128,7 +134,7 @@ def _hint(root: Path) -> str:
 
 def _read(source: Source, *, cutting: Cutting, classes: dict[str, str] | None) -> Windows:
     """Open a recording and cut its annotations."""
-    raw = mne.io.read_raw(source.path, verbose="error")
+    raw = mne.io.read_raw(source.path, verbose="warning")
     spans, bad = split_spans(spans_of(raw), classes)
     if not spans:
         there = counted(Counter(map(str, raw.annotations.description))) or "no annotations"

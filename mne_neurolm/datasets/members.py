@@ -213,6 +213,6 @@ def _check_repeated(spec: DatasetSpec, names: list[str]) -> None:
 
 def tell(error: Exception) -> str:
     """Return an error of any kind in one line."""
-    message = " ".join(str(error).split())
+    message = " ".join(str(error).split()) or "no message; perhaps it is no valid file"
     plain = isinstance(error, (ValueError, OSError)) and message
     return message if plain else f"{type(error).__name__}: {message}"

@@ -195,6 +195,11 @@ def _check_columns(what: str, names: list[str]) -> list[str]:
             f"{what}: no column {', '.join(missing)}; there are {', '.join(clean)}. Needed are "
             f"{', '.join(_REQUIRED)}, and allowed are {', '.join(_KNOWN[3:])} and others."
         )
+    ends = [name for name in clean if name.lower() in ("end", "stop", "offset")]
+    if ends and "duration" not in clean:
+        raise ValueError(
+            f"{what}: where a span ends is said by a column duration (s), not by {ends[0]!r}."
+        )
     for name in clean:
         near = get_close_matches(name.lower(), _KNOWN, n=1, cutoff=0.8)
         if near and name not in _KNOWN:
@@ -292,7 +297,7 @@ def _below_one_folder(paths: Sequence[Path], folder: Path) -> list[str]:
 def _read(source: Source, *, cutting: Cutting) -> Windows:
     """Open a recording and cut the rows that name it."""
     rows: list[_Row] = source.details
-    raw = mne.io.read_raw(source.path, verbose="error")
+    raw = mne.io.read_raw(source.path, verbose="warning")
     seconds = raw.n_times / raw.info["sfreq"]
     late = [f"{row.name}: start={row.span.onset:g} s" for row in rows if row.span.onset >= seconds]
     if late:

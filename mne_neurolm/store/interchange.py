@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import mne
 import numpy as np
-from mne.utils import logger
+from mne.utils import logger, warn
 from numpy.typing import NDArray
 
 from ..channels import CHANNELS
 from ..datasets._montage import template_montage
+from ..datasets.catalog import DATASETS
 from ..datasets.windows import Span, spans_of
 from ..preprocessing import prepare_raw
 from ..utils.optional import import_braindecode
@@ -169,7 +170,13 @@ def from_braindecode(
         for number, (raw, description) in enumerate(_recordings(dataset)):
             notes = [note for note in spans_of(raw) if _is_covered(note, raw, dataset)]
             if not prepared:
-                raw = prepare_raw(raw, line_freq=line_freq, on_missing="warn")
+                if description.get("dataset") in DATASETS:
+                    warn(
+                        "The dataset looks like one of mne_neurolm.datasets.load, which has "
+                        "prepared its recordings; they are filtered again. Give prepared=True.",
+                        RuntimeWarning,
+                    )
+                raw = prepare_raw(raw, line_freq=line_freq, on_missing="warn", verbose="warning")
             elif raw.info["sfreq"] != RECIPE["sfreq"]:
                 raise ValueError(
                     f"Recording {number} is sampled at {raw.info['sfreq']:g} Hz, so it is not "

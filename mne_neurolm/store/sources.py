@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from mne.utils import warn
 
 from ..datasets._files import find_recordings
-from ..datasets.catalog import ALIASES, DATASETS, find_subject, get_spec
+from ..datasets.catalog import ALIASES, DATASETS, find_subject, get_spec, match_subject
 from ..datasets.leakage import CONTAINS, HeldOut
 from ..datasets.members import find_members
 from ..datasets.specs import DatasetSpec
@@ -155,7 +154,7 @@ def list_jobs(
                 path=file,
                 name=name,
                 dataset=source.dataset,
-                subject=_match_subject(subject_pattern, below) or subject or find_subject(below),
+                subject=match_subject(subject_pattern, below) or subject or find_subject(below),
                 split=split or part,
                 line_freq=line_freq,
                 min_seconds=min_seconds,
@@ -197,18 +196,3 @@ def _facts(
             "subject": member.subject,  # folders above the source may say whose it is
         }
     return facts
-
-
-def _match_subject(pattern: str | None, name: str) -> str:
-    """Return what a pattern says is the subject; empty without a pattern."""
-    if pattern is None:
-        return ""
-    match = re.search(pattern, name)
-    if match is None:
-        raise ValueError(
-            f"The subject pattern {pattern!r} is not found in {name!r}. It must be found in the "
-            "path of every recording below its source."
-        )
-    if "subject" in match.groupdict():
-        return match["subject"]
-    return match[1] if match.re.groups else match[0]

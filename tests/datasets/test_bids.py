@@ -141,7 +141,7 @@ def test_classes_of_whole_recordings(root: Path) -> None:
     assert by_session.metadata["label"].tolist() == ["early"] * 14 + ["late"] * 14
     write_recording(root, "sub-03_task-oddball_eeg.edf", events=None)
     with pytest.warns(
-        RuntimeWarning, match=r"1 of 4 files are left out:\nsub-03.*: it has no group"
+        RuntimeWarning, match=r"1 of 4 files are left out:\nsub-03.*: its participants.tsv has no group"
     ):
         assert len(load_bids(root, label="group")) == 42
     assert len(load_bids(root, label="age", subjects=["01", "03"])) == 29
@@ -150,8 +150,8 @@ def test_classes_of_whole_recordings(root: Path) -> None:
 
 def test_other_column_and_merged_classes(root: Path) -> None:
     by_value = load_bids(root, label="value", classes=["7", "8"])
-    assert by_value.metadata["label"].tolist() == ["7", "8", "7"] * 3
-    assert by_value.metadata["start"].tolist() == [20, 26, 32] * 3  # BAD only as a trial_type
+    assert by_value.metadata["label"].tolist() == ["7", "8"] * 3
+    assert by_value.metadata["start"].tolist() == [20, 26] * 3  # not 32: BAD as a trial_type
     with pytest.raises(ValueError, match=r"found 'x' \(12\) among classes=\['rest'"):
         load_bids(root, classes={"rest": "x", "target": "x"})
     with pytest.raises(ValueError, match=r"has no column kind; there are onset, duration, trial_t"):
@@ -230,3 +230,28 @@ def test_same_as_written_by_mne_bids(tmp_path: Path) -> None:
     assert epochs.metadata[["label", "start"]].to_numpy().tolist() == [["calm", 5], ["wave", 15]]
     power = epochs.get_data().var(axis=(1, 2))
     assert power[1] > 10 * power[0]
+
+
+def test_bad_spans_count_for_other_columns(root: Path) -> None:
+    """33-34 s are BAD_movement in trial_type, whatever column the labels are from."""
+    epochs = load_bids(root, label="value", classes=["1", "7"], subjects=["01"])
+    assert epochs.metadata["start"].tolist() == [2.0, 6.0, 20.0]  # not 32 s
+
+
+def test_participants_in_other_spellings(root: Path) -> None:
+    file = root / "participants.tsv"
+    file.write_text(PARTICIPANTS.replace("sub-", ""), encoding="utf-8")
+    assert set(load_bids(root).metadata["group"]) == {"patient", "control"}
+    file.write_text(PARTICIPANTS + "02\t1\tpatient\tz\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"participants.tsv: sub-02 are there more than once"):
+        load_bids(root)
+
+
+def test_channels_under_other_names(root: Path) -> None:
+    """As when channels were renamed before the data set was written."""
+    file = root / "sub-01/eeg/sub-01_task-oddball_channels.tsv"
+    file.write_text(file.read_text(encoding="utf-8").replace("Fz", "Fp1"), encoding="utf-8")
+    with pytest.warns(RuntimeWarning, match=r"1 of 3 files.*load_bids\(on_ch_mismatch=|mismatch"):
+        load_bids(root)
+    epochs = load_bids(root, subjects=["01"], on_ch_mismatch="rename")
+    assert epochs.ch_names == ["FP1", "CZ", "O1"]

@@ -261,3 +261,40 @@ def test_formats(shared_data: Path) -> None:
     assert len(left_out) == 1
     for name in ("scan41_short.cnt", "subject04-epo.fif", "test_epochs_onefile.set", "test.vhdr"):
         assert f"\n{name}: " in left_out[0]
+
+
+SPANS = [(5.0, 10.0, "a"), (30.0, 10.0, "b")]
+
+
+def test_subject_pattern(tmp_path: Path) -> None:
+    for seed, name in enumerate(("visit1_anna", "visit2_anna", "visit1_ben")):
+        save(make_raw(SPANS, seed=seed), tmp_path / f"{name}_raw.fif")
+    epochs = load_folder(tmp_path, subject_pattern=r"_(\w+)_raw")
+    assert set(epochs.metadata["subject"]) == {"anna", "ben"}
+    with pytest.raises(ValueError, match="is not found in 'visit1_anna_raw.fif'"):
+        load_folder(tmp_path, subject_pattern=r"sub-(\d+)")
+
+
+def test_links_to_nothing_are_told(tmp_path: Path) -> None:
+    save(make_raw(SPANS), tmp_path / "anna_raw.fif")
+    (tmp_path / "ben_raw.fif").symlink_to(tmp_path / "annex" / "key")
+    with pytest.warns(RuntimeWarning, match="1 recordings in .* links to nothing.*ben_raw.fif"):
+        assert len(load_folder(tmp_path)) == 4
+
+
+def test_windows_that_share_eeg_are_told(tmp_path: Path) -> None:
+    notes = [(5.0, 0.0, "a"), (5.0, 0.0, "a"), (7.0, 0.0, "b "), (20.0, 0.0, "b")]
+    save(make_raw(notes), tmp_path / "anna_raw.fif")
+    with pytest.warns(RuntimeWarning, match="overlap windows of another class"):
+        epochs = load_folder(tmp_path)
+    found = epochs.metadata[["label", "start"]].to_numpy().tolist()
+    assert found == [["a", 5.0], ["b", 7.0], ["b", 20.0]]
+
+
+def test_truncated_files_are_told(tmp_path: Path) -> None:
+    raw = make_raw([(1.0, 9.0, "a"), (11.0, 9.0, "b")])
+    mne.export.export_raw(tmp_path / "anna.edf", raw, verbose="error")
+    content = (tmp_path / "anna.edf").read_bytes()
+    (tmp_path / "anna.edf").write_bytes(content[: len(content) * 3 // 4])
+    with pytest.warns(RuntimeWarning, match="Number of records from the header does not match"):
+        load_folder(tmp_path, line_freq=50)

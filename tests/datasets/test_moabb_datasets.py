@@ -453,9 +453,9 @@ def test_sessions_runs_and_parts(toy: Path) -> None:
     order = np.argsort(expected.metadata["start"].to_numpy(), kind="stable")
     assert expected.metadata["start"].to_numpy()[order].tolist() == [2, 3, 6, 7, 10, 11]
     np.testing.assert_array_equal(epochs.get_data(), expected.get_data()[order])
-    few, labels, _ = window_paradigm(events=["negative", "positive"], channels=["Pz"]).get_data(
-        dataset, [2], return_epochs=True
-    )
+    two = window_paradigm(events=["negative", "positive"], channels=["Pz"])
+    with pytest.warns(RuntimeWarning, match=r"task_for\(\['negative', 'positive'\]\)"):
+        few, labels, _ = two.get_data(dataset, [2], return_epochs=True)
     assert few.ch_names == ["Pz"] and set(labels) == {"negative", "positive"} and len(few) == 12
 
 
@@ -470,6 +470,13 @@ def test_answers_are_numbered_as_by_moabb(toy: Path) -> None:
         dataset.task.label_indices(codes), dataset.task.label_indices(labels)
     )
     assert dataset.task.question.startswith("Which emotion type")
+    without = dataset.task_for(["positive", "neutral"])  # MOABB numbers them 0 and 1
+    np.testing.assert_array_equal(
+        without.label_indices(np.array([1, 0])),
+        without.label_indices(np.array(["positive", "neutral"])),
+    )
+    with pytest.raises(ValueError, match="sad are no labels of .*; it has negative, neutral"):
+        dataset.task_for(["positive", "sad"])
 
 
 def test_windows_at_the_same_moment_are_told(toy: Path) -> None:
