@@ -80,7 +80,9 @@ def _prepare(argv: list[str]) -> int:
         help="power line frequency to remove with its harmonics: 50, 60, none, or auto (default) "
         "for what the file or the known data set says",
     )
-    parser.add_argument("--dataset", metavar="NAME", help="default: the name of the folder")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="default: that of the known data set or folder"
+    )
     parser.add_argument(
         "--subject-pattern",
         metavar="REGEX",
@@ -92,7 +94,8 @@ def _prepare(argv: list[str]) -> int:
         "--split",
         choices=("train", "val", "test"),
         default="",
-        help="part of a split that these recordings are in (default: none, by subject in training)",
+        help="part of a split that these recordings are in (default: that of the known data set, "
+        "else none: by subject in training)",
     )
     parser.add_argument(
         "--held-out",
