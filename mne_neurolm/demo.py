@@ -19,9 +19,10 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from mne_neurolm.datasets import eegmat, load_eegmat, load_folder, simulate_epochs
+from mne_neurolm.datasets import load_eegmat, load_folder, simulate_epochs
 from mne_neurolm.datasets.catalog import get_spec
 from mne_neurolm.datasets.members import find_members
+from mne_neurolm.datasets.readers import eegmat
 from mne_neurolm.datasets.splits import split_by_subject, split_by_time
 from mne_neurolm.evaluation import band_power_classifier, demo_report, score_predictions
 from mne_neurolm.patches import make_patches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,13 +9,13 @@ from typing import NamedTuple, TypeVar
 
 from mne.utils import warn
 
+from ..utils.disk import FULL_DISK
 from .members import tell
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 MAX_LISTED = 20
-_FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Outcome(NamedTuple):
@@ -53,7 +52,7 @@ def attempt(read: Callable[[_Item], _Result], item: _Item) -> Outcome:
             raise  # not the file's fault
         except Exception as error:  # readers of foreign files raise anything, and one bad file of
             # thousands must not stop the others; every reason reaches the user
-            if isinstance(error, OSError) and error.errno in _FULL_DISK:
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
                 raise
             # in words: an exception of a library need not survive the way from another process
             result = ValueError(tell(error))

@@ -17,7 +17,7 @@ from moabb.paradigms.base import BaseParadigm
 from ..preprocessing import prepare_raw
 from ..tasks import Task, get_task
 from .loading import load
-from .members import find_members
+from .members import check_subjects, find_members
 from .specs import DatasetSpec
 
 PARADIGM = "windows"  # what the datasets call their paradigm
@@ -65,12 +65,8 @@ class Local(BaseDataset):
         members = find_members(spec.name, root)
         self.subject_names = numbered(sorted({member.subject for member in members}))
         by_name = {name: number for number, name in self.subject_names.items()}
-        unknown = sorted(set(subjects or ()) - set(by_name))
-        if unknown or (subjects is not None and not subjects):
-            raise ValueError(
-                f"There is no recording of subjects {unknown}; {spec.title} has "
-                f"{', '.join(list(by_name)[:40])}{' and more' if len(by_name) > 40 else ''} there."
-            )
+        if subjects is not None:
+            check_subjects(spec, members, subjects)
         per_subject = [len({m.session for m in members if m.subject == name}) for name in by_name]
         task = get_task(spec.protocol.task)
         self.spec, self.root, self.variant, self.cache = spec, root, variant, cache

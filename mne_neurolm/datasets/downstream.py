@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from ._montage import STANDARD_1020
 from .readers import eegmat, hmc, seed, tuab, tuev, tuh, tusl
-from .specs import DatasetSpec, Member, Protocol, Variant
-
-
-def _workload_split(member: Member, trial: int, members: Sequence[Member]) -> str:
-    number = int(member.subject.removeprefix("Subject"))
-    return "train" if number < 26 else "validation" if number < 31 else "test"
-
+from .specs import DatasetSpec, Protocol, Variant
 
 DOWNSTREAM: tuple[DatasetSpec, ...] = (
     DatasetSpec(
@@ -201,7 +194,7 @@ DOWNSTREAM: tuple[DatasetSpec, ...] = (
             task="workload",
             duration=4.0,
             hop=2.0,
-            variants={"paper": Variant(_workload_split, line_freq=50.0)},
+            variants={"paper": Variant(eegmat.split, line_freq=50.0)},
         ),
         channels=STANDARD_1020,
         line_freq=50.0,  # Kyiv

@@ -10,13 +10,7 @@ from mne.utils import warn
 
 from .epochs import to_epochs
 from .loading import load
-
-#: Subjects of the paper's split.
-SPLITS: dict[str, range] = {
-    "train": range(0, 26),
-    "validation": range(26, 31),
-    "test": range(31, 36),
-}
+from .readers.eegmat import SPLITS
 
 
 def load_eegmat(

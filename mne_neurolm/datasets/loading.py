@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +22,7 @@ from ..utils.optional import import_braindecode
 from ._loading import iterate, listed, warn_of
 from ._montage import template_montage
 from .catalog import get_spec
-from .members import find_members, read_member
+from .members import check_subjects, find_members, read_member
 from .specs import PARTS, DatasetSpec, Member, Variant
 from .windows import spans_of, window_starts
 
@@ -175,20 +175,14 @@ def _choose(
     members: list[Member],
     way: Variant | None,
     split: str | None,
-    subjects: Iterable[str] | None,
+    subjects: Collection[str] | None,
 ) -> list[Member]:
     """Return the recordings to load."""
     chosen = members
     if subjects is not None:
         if isinstance(subjects, str):
             raise TypeError(f"subjects must be a list of names, e.g. [{subjects!r}].")
-        wanted = {str(subject) for subject in subjects}
-        there = {member.subject for member in members}
-        if not wanted or not wanted <= there:
-            raise ValueError(
-                f"There is no recording of subjects {sorted(wanted - there)}; {spec.title} has "
-                f"{', '.join(sorted(there)[:40])}{' and more' if len(there) > 40 else ''} there."
-            )
+        wanted = check_subjects(spec, members, subjects)
         chosen = [member for member in chosen if member.subject in wanted]
     if split is not None and way is not None:
         # "" means that the parts of the split cut through recordings

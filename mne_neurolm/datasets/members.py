@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import mne
@@ -88,18 +88,52 @@ def _once(spec: DatasetSpec, members: list[Member]) -> list[Member]:
     """Return recordings that are there in several forms once, in the preferred one."""
     if spec.rank is None:
         return members
+    ranked = [((m.subject, m.session, m.run), spec.rank(m), m) for m in members]
     best: dict[tuple[str, str, str], int] = {}
-    for member in members:
-        key = (member.subject, member.session, member.run)
-        best[key] = min(spec.rank(member), best.get(key, spec.rank(member)))
-    kept = [m for m in members if spec.rank(m) == best[m.subject, m.session, m.run]]
-    if len(kept) < len(members):
-        left_out = next(member for member in members if member not in kept)
+    for recording, rank, _ in ranked:
+        best[recording] = min(rank, best.get(recording, rank))
+    kept = [member for recording, rank, member in ranked if rank == best[recording]]
+    left_out = [member for recording, rank, member in ranked if rank > best[recording]]
+    if left_out:
         logger.info(
-            f"{len(members) - len(kept)} files of {spec.title}, such as {left_out.path}, are not "
-            "used: the same recordings are there in a better form."
+            f"{len(left_out)} files of {spec.title}, such as {left_out[0].path}, are not used: the "
+            "same recordings are there in a better form."
         )
     return kept
+
+
+def check_subjects(
+    spec: DatasetSpec, members: Sequence[Member], subjects: Collection[str]
+) -> set[str]:
+    """Return the names of subjects that were asked for, all of whom are there.
+
+    Parameters
+    ----------
+    spec : DatasetSpec
+        The data set.
+    members : sequence of Member
+        Its recordings.
+    subjects : collection of str
+        Names, as the files have them.
+
+    Returns
+    -------
+    wanted : set of str
+        The names.
+
+    Raises
+    ------
+    ValueError
+        If there is no name, or no recording of one of them.
+    """
+    wanted = {str(subject) for subject in subjects}
+    there = sorted({member.subject for member in members})
+    if not wanted or not wanted <= set(there):
+        raise ValueError(
+            f"There is no recording of subjects {sorted(wanted - set(there))}; {spec.title} has "
+            f"{', '.join(there[:40])}{' and more' if len(there) > 40 else ''} there."
+        )
+    return wanted
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
@@ -214,5 +248,5 @@ def _check_repeated(spec: DatasetSpec, names: list[str]) -> None:
 def tell(error: Exception) -> str:
     """Return an error of any kind in one line."""
     message = " ".join(str(error).split()) or "no message; perhaps it is no valid file"
-    plain = isinstance(error, (ValueError, OSError)) and message
+    plain = isinstance(error, (ValueError, OSError))
     return message if plain else f"{type(error).__name__}: {message}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,8 +166,9 @@ def from_braindecode(
         prepared and is not at 200 Hz.
     """
     with StoreWriter(output) as writer:
-        for number, (raw, description) in enumerate(_recordings(dataset)):
-            notes = [note for note in spans_of(raw) if _is_covered(note, raw, dataset)]
+        for number, parts in enumerate(_by_recording(dataset)):
+            raw, description = parts[0].raw, _describe(parts)
+            notes = _notes(raw, parts)
             if not prepared:
                 if description.get("dataset") in DATASETS:
                     warn(
@@ -199,37 +199,39 @@ def from_braindecode(
     return store
 
 
-def _is_covered(note: Span, raw: mne.io.BaseRaw, dataset: BaseConcatDataset) -> bool:
-    """Tell whether a label belongs to the dataset: of windows, only what they lie in or touch.
-
-    Where a split cuts through recordings, the labels of the other parts must not come along.
-    """
-    windowed = False
-    for one in dataset.datasets:
-        if one.raw is raw and hasattr(one, "crop_inds"):
-            windowed = True
-            starts, stops = one.crop_inds[:, 1:].T / raw.info["sfreq"]
-            if np.any((starts < note.onset + note.duration) & (stops > note.onset)):
-                return True
-    return not windowed
-
-
-def _recordings(dataset: BaseConcatDataset) -> Iterator[tuple[mne.io.BaseRaw, dict[str, Any]]]:
-    """Yield each recording once, with the description of its first appearance."""
-    seen: set[int] = set()
-    parts: dict[int, set[str]] = {}
+def _by_recording(dataset: BaseConcatDataset) -> list[list[Any]]:
+    """Return the parts of a dataset by the recording that they share, in its order."""
+    parts: dict[int, list[Any]] = {}
     for one in dataset.datasets:
         if not isinstance(getattr(one, "raw", None), mne.io.BaseRaw):
             raise ValueError(
                 "Only recordings can be written to a store, and this dataset holds "
                 f"{type(one).__name__}. Give one of RawDataset or EEGWindowsDataset."
             )
-        description = {} if one.description is None else dict(one.description)
-        parts.setdefault(id(one.raw), set()).add(str(description.get("split", "")))
-    for one in dataset.datasets:
-        if id(one.raw) not in seen:
-            seen.add(id(one.raw))
-            description = {} if one.description is None else dict(one.description)
-            if len(parts[id(one.raw)]) > 1:  # a split that cuts through recordings
-                description.pop("split", None)
-            yield one.raw, description
+        parts.setdefault(id(one.raw), []).append(one)
+    return list(parts.values())
+
+
+def _describe(parts: list[Any]) -> dict[str, Any]:
+    """Return the description of a recording; without a split if that cuts through it."""
+    found = [{} if one.description is None else dict(one.description) for one in parts]
+    if len({str(description.get("split", "")) for description in found}) > 1:
+        found[0].pop("split", None)
+    return found[0]
+
+
+def _notes(raw: mne.io.BaseRaw, parts: list[Any]) -> list[Span]:
+    """Return the annotations of a recording; of windows, only what they lie in or touch.
+
+    Where a split cuts through recordings, the labels of the other parts must not come along.
+    """
+    notes = spans_of(raw)
+    windows = [one.crop_inds[:, 1:] for one in parts if hasattr(one, "crop_inds")]
+    if not windows:
+        return notes
+    starts, stops = np.concatenate(windows).T / raw.info["sfreq"]
+    return [
+        note
+        for note in notes
+        if np.any((starts < note.onset + note.duration) & (stops > note.onset))
+    ]

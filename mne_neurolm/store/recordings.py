@@ -19,12 +19,12 @@ from ..datasets.catalog import get_spec
 from ..datasets.members import read_member, tell
 from ..preprocessing import LOWEST_LINE_FREQ
 from ..quality import HIGHEST_SD, LOWEST_SD
+from ..utils.disk import FULL_DISK
 from .format import Recording, Row, printable
 from .recipe import RECIPE
 from .report import File, settings_to_text
 from .screening import RawScreen, UnusableError, check_broken, find_too_large
 from .signals import PreparedSignal, prepare_segments
-from .writer import FULL_DISK
 
 _MAX_NAMES_SHOWN = 20
 _LARGEST = 2**62  # the sum of times fits into the index

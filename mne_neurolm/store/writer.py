@@ -43,8 +43,6 @@ from .report import File, report_from_bytes, report_to_bytes
 
 PARTS = "parts"  # samples on their way into a shard
 GIGABYTE = 10**9
-#: Errors that concern the disk, not a recording.
-FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 _LOCK = ".lock"
 _PARTIAL = ".partial"

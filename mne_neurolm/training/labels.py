@@ -12,7 +12,6 @@ import yaml
 from mne.utils import logger, warn
 
 from ..datasets.catalog import DATASETS
-from ..datasets.eegmat import SPLITS
 from ..datasets.readers import eegmat
 from ..datasets.specs import DatasetSpec
 from ..datasets.windows import Span, window_starts
@@ -93,7 +92,7 @@ _RULES["workload"] = replace(
     files=r"Subject(?P<subject>\d{2})_(?P<label>[12])\.edf$",
     by_file=eegmat.LABELS,
     last_seconds=eegmat.SECONDS,
-    splits=SPLITS,
+    splits=eegmat.SPLITS,
 )
 
 
@@ -257,28 +256,15 @@ def _cut(recording: Any, rule: LabelRule) -> list[tuple[int, int]]:
             f"{rule.task.name!r}."
         )
         return []
-    sfreq = recording.sfreq
-    if rule.by_file is not None:
-        match = re.search(rule.files, recording.name)
-        if match is None or match["label"] not in rule.by_file:
-            return []
-        first = 0
-        if rule.last_seconds is not None:
-            first = recording.n_times - int(rule.last_seconds * sfreq)
-        if first < 0:
-            return []
-        label = rule.task.labels.index(rule.by_file[match["label"]])
-        starts = range(first, recording.n_times - n_times + 1, int(rule.hop * sfreq))
-        return [(start, label) for start in starts]
+    sfreq, seconds = recording.sfreq, recording.n_times / recording.sfreq
     windows = []
-    for note in recording.annotations:
-        span = Span(*note)
+    for span in _spans(recording, rule, seconds):
         if span.label not in rule.task.labels:
             continue
         label = rule.task.labels.index(span.label)
         for begin in window_starts(
             span,
-            recording.n_times / sfreq,
+            seconds,
             duration=n_times / sfreq,
             hop=rule.hop,
             lead=rule.lead,
@@ -287,6 +273,17 @@ def _cut(recording: Any, rule: LabelRule) -> list[tuple[int, int]]:
             start = min(max(round(begin * sfreq), 0), recording.n_times - n_times)
             windows.append((start, label))
     return windows
+
+
+def _spans(recording: Any, rule: LabelRule, seconds: float) -> list[Span]:
+    """Return what is labelled: annotations, or all or the end of a file whose name is a label."""
+    if rule.by_file is None:
+        return [Span(*note) for note in recording.annotations]
+    match = re.search(rule.files, recording.name)
+    length = seconds if rule.last_seconds is None else rule.last_seconds
+    if match is None or match["label"] not in rule.by_file or length > seconds:
+        return []
+    return [Span(seconds - length, length, rule.by_file[match["label"]])]
 
 
 def _descriptions(recordings: Sequence) -> str:
