@@ -190,7 +190,7 @@ def make_patches(
             check_filters(info, data, believe_info=not built_from_array)
         if rate != SFREQ:
             logger.info(f"Resampling epochs from {rate:g} to {SFREQ:g} Hz.")
-            data = _resample(data, rate)
+            data = resample_epochs(data, rate)
     return _cut(data / _UV_PER_UNIT, match, n_seconds)
 
 
@@ -207,7 +207,7 @@ def _cut(data: NDArray[np.float64], match: ChannelMatch, n_seconds: int) -> Patc
     )
 
 
-def _resample(data: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
+def resample_epochs(data: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
     """Resample (..., n_times) to 200 Hz by MNE's FFT method, without shifting the signal.
 
     MNE's own padding is rounded to samples of the new rate, which at most rates moves the signal by
