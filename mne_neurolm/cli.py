@@ -23,6 +23,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "convert": Command("mne_neurolm.convert", "convert released .pt weights to a model directory"),
     "demo": Command("mne_neurolm.demo", "run the whole pipeline and write an HTML report"),
+    "evaluate": Command("mne_neurolm.evaluate", "compare a model with baselines on tasks"),
     "prepare": Command("mne_neurolm.prepare", "write recordings into a store for pretraining"),
     "prepare-text": Command("mne_neurolm.prepare_text", "encode text for pretraining"),
     "pretrain": Command("mne_neurolm.pretrain", "train one of the three stages from a store"),

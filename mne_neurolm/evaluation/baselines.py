@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import mne
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
@@ -14,6 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
+
+from mne_neurolm.evaluation._signals import check_same, read_signals
 
 #: Edges of the bands in Hz. The clinical bands, alpha and beta each in two halves.
 BANDS: dict[str, tuple[float, float]] = {
@@ -77,7 +78,7 @@ class BandPower(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             If ``X`` cannot be read, is too short, or lies below a band.
         """
-        data, sfreq, ch_names = _read(X, self.sfreq)
+        data, sfreq, ch_names = read_signals(X, self.sfreq)
         bands = dict(BANDS if self.bands is None else self.bands)
         resolution = 1.0 / min(_SEGMENT, data.shape[-1] / sfreq)
         for name, (low, high) in bands.items():
@@ -113,13 +114,8 @@ class BandPower(TransformerMixin, BaseEstimator):
             If channels or rate differ from ``fit``, or a channel of an epoch has no power.
         """
         check_is_fitted(self)
-        data, sfreq, ch_names = _read(X, self.sfreq)
-        if ch_names != self.ch_names_ or sfreq != self.sfreq_:
-            raise ValueError(
-                f"Fitted on {len(self.ch_names_)} channels {self.ch_names_} at {self.sfreq_:g} Hz, "
-                f"got {len(ch_names)} channels {ch_names} at {sfreq:g} Hz. Pick, reorder or "
-                "resample to match."
-            )
+        data, sfreq, ch_names = read_signals(X, self.sfreq)
+        check_same((self.ch_names_, self.sfreq_), ch_names, sfreq)
         n_segment = min(int(round(_SEGMENT * sfreq)), data.shape[-1])
         freqs, psd = welch(data, sfreq, nperseg=n_segment, axis=-1)
         power = np.stack(
@@ -191,37 +187,3 @@ def band_power_classifier(sfreq: float | None = None, C: float = 0.01) -> Pipeli
             ("logisticregression", LogisticRegression(C=C, max_iter=1000)),
         ]
     )
-
-
-def _read(X: Any, sfreq: float | None) -> tuple[NDArray[np.float64], float, list[str]]:
-    """Return data (n_epochs, n_chans, n_times), the rate and channel names of any input."""
-    if isinstance(X, mne.BaseEpochs):
-        X = [X]
-    if isinstance(X, list | tuple) and len(X) and all(isinstance(e, mne.BaseEpochs) for e in X):
-        first = X[0]
-        names, rate = list(first.ch_names), float(first.info["sfreq"])
-        for other in X:
-            if list(other.ch_names) != names or other.info["sfreq"] != rate:
-                raise ValueError(
-                    f"Epochs in one list must share channels and rate: got {names} at {rate:g} Hz "
-                    f"and {other.ch_names} at {other.info['sfreq']:g} Hz."
-                )
-        data = np.concatenate([epochs.get_data(copy=False) for epochs in X])
-    else:
-        data = np.asarray(X)
-        if data.ndim != 3 or data.dtype.kind not in "fiu":
-            raise TypeError(
-                "X must be mne.Epochs, a list of them, or a numeric array of shape (n_epochs, "
-                f"n_chans, n_times); got {type(X).__name__} of shape {data.shape}."
-            )
-        if sfreq is None:
-            raise ValueError("An array does not know its sampling rate: pass sfreq in Hz.")
-        names, rate = [f"ch{k}" for k in range(data.shape[1])], float(sfreq)
-    if 0 in data.shape:
-        raise ValueError(f"X is empty: shape {data.shape}.")
-    if not np.isfinite(data).all():
-        raise ValueError(
-            f"{(~np.isfinite(data)).any(axis=(1, 2)).sum()} of {len(data)} epochs hold NaN or "
-            "infinite values; drop or interpolate them."
-        )
-    return np.asarray(data, dtype=np.float64), rate, names

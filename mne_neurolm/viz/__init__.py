@@ -1,5 +1,7 @@
-"""Figures of codes, reconstructions, masks, predictions and training runs."""
+"""Figures of codes, reconstructions, masks, predictions, comparisons and training runs."""
 
+from mne_neurolm.viz.calibration import plot_reliability
+from mne_neurolm.viz.evaluation import plot_comparison, plot_subject_scores
 from mne_neurolm.viz.predictions import plot_confusion
 from mne_neurolm.viz.reconstructions import plot_reconstruction, plot_spectra
 from mne_neurolm.viz.tokens import plot_code_usage, plot_mask
@@ -7,9 +9,12 @@ from mne_neurolm.viz.training import plot_training
 
 __all__ = [
     "plot_code_usage",
+    "plot_comparison",
     "plot_confusion",
     "plot_mask",
     "plot_reconstruction",
+    "plot_reliability",
     "plot_spectra",
+    "plot_subject_scores",
     "plot_training",
 ]

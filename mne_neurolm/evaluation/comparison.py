@@ -1,0 +1,272 @@
+"""Files of an evaluation: tables as CSV, a plain text table, and an HTML report with figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mne
+import numpy as np
+
+from mne_neurolm.evaluation.intervals import N_DRAWS
+from mne_neurolm.evaluation.problem import Problem
+from mne_neurolm.evaluation.published import primary_metrics
+from mne_neurolm.evaluation.tables import (
+    cell_scores,
+    cells_of,
+    pooled_predictions,
+    published_table,
+    subject_scores,
+    summarize,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from mne_neurolm.evaluation.runner import Results
+
+_SHORT = {
+    "balanced_accuracy": "BA",
+    "auroc": "AUROC",
+    "auc_pr": "AUC-PR",
+    "cohen_kappa": "kappa",
+    "f1_weighted": "F1 (w.)",
+}
+#: What a row of the tables says.
+EXPLANATION = (
+    "Mean over folds and seeds ± standard deviation over seeds, and in brackets the 95% interval "
+    "if other subjects had been tested (bootstrap over subjects; the trained models stay). ECE is "
+    "the expected calibration error, with and without temperature. Published scores are of other "
+    "runs, on the paper's test split."
+)
+
+
+def write_tables(
+    results: Results, folder: str | Path, *, n_draws: int = N_DRAWS
+) -> dict[str, pd.DataFrame]:
+    """Write the tables of an evaluation as CSV files.
+
+    Parameters
+    ----------
+    results : Results
+        As of :func:`run_evaluation`.
+    folder : str | pathlib.Path
+        Where to write ``methods.csv`` (:func:`summarize`), ``cells.csv`` (every fold and seed),
+        ``subjects.csv`` (:func:`subject_scores`) and, if there are any, ``published.csv``. It is
+        made if needed.
+    n_draws : int
+        Draws of the bootstrap over subjects. Default 2000.
+
+    Returns
+    -------
+    tables : dict of pandas.DataFrame
+        The same by name, without ``.csv``.
+    """
+    place = Path(folder).expanduser()
+    place.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "methods": summarize(results, n_draws=n_draws),
+        "cells": cell_scores(results),
+        "subjects": subject_scores(results),
+        "published": published_table(results),
+    }
+    for name, table in tables.items():
+        if len(table):
+            table.to_csv(place / f"{name}.csv", index=False)
+    return tables
+
+
+def format_results(results: Results, summary: pd.DataFrame) -> str:
+    """Return the scores as plain text, a table for each problem.
+
+    Parameters
+    ----------
+    results : Results
+        As of :func:`run_evaluation`.
+    summary : pandas.DataFrame
+        As of :func:`summarize`.
+
+    Returns
+    -------
+    text : str
+        Methods with the best first, by the first of the paper's metrics.
+    """
+    parts = []
+    for problem in results.problems.values():
+        parts.append(f"{problem.name}\n{problem.description}\n\n")
+        lines = _lines(problem, summary)
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            cells = [line[0].ljust(widths[0])]
+            cells += [c.ljust(w) for c, w in zip(line[1:], widths[1:], strict=True)]
+            parts.append("  ".join(cells).rstrip() + "\n")
+        parts.append("\n")
+    return "".join(parts) + EXPLANATION + "\n"
+
+
+def evaluation_report(
+    results: Results,
+    *,
+    tables: dict[str, pd.DataFrame] | None = None,
+    title: str = "Evaluation",
+) -> mne.Report:
+    """Put the scores and predictions of an evaluation into one HTML report.
+
+    Parameters
+    ----------
+    results : Results
+        As of :func:`run_evaluation`.
+    tables : dict of pandas.DataFrame | None
+        As of :func:`write_tables`. ``None`` (default) computes them.
+    title : str
+        Title of the report. Default ``"Evaluation"``.
+
+    Returns
+    -------
+    report : mne.Report
+        For every problem the scores, the comparison of methods with intervals, scores by subject,
+        and for every method but chance a confusion matrix and a reliability diagram; then what
+        failed. ``report.save("report.html")`` writes it.
+    """
+    import matplotlib.pyplot as plt
+
+    summary = summarize(results) if tables is None else tables["methods"]
+    subjects = subject_scores(results) if tables is None else tables["subjects"]
+    report = mne.Report(title=title, verbose="error")
+    for problem in results.problems.values():
+        text = f"<p>{escape(problem.description)}</p>{_html(_lines(problem, summary))}"
+        if problem.pooled:
+            text += (
+                "<p>The test sets of some folds lack a class, so scores are of all test epochs "
+                "together.</p>"
+            )
+        tags = (problem.name.replace(" ", "-"),)
+        report.add_html(
+            f"{text}<p>{escape(EXPLANATION)}</p>", title=f"{problem.name}: scores", tags=tags
+        )
+        for fig, name, caption in _figures(results, problem, summary, subjects):
+            report.add_figure(
+                fig,
+                title=f"{problem.name}: {name}",
+                caption=caption,
+                image_format="png",
+                tags=tags,
+            )
+            plt.close(fig)
+    if results.failures:
+        items = "".join(
+            f"<li>{escape(f.problem)}, {escape(f.method)}, fold {f.fold + 1}, seed {f.seed}: "
+            f"<pre>{escape(f.traceback)}</pre></li>"
+            for f in results.failures
+        )
+        report.add_html(f"<ul>{items}</ul>", title="What failed", tags=("failures",))
+    return report
+
+
+def _figures(
+    results: Results, problem: Problem, summary: pd.DataFrame, subjects: pd.DataFrame
+) -> Iterator[tuple[Figure, str, str]]:
+    """Draw the figures of a problem, with titles and captions."""
+    from mne_neurolm.viz import (
+        plot_comparison,
+        plot_confusion,
+        plot_reliability,
+        plot_subject_scores,
+    )
+
+    own = summary[(summary["problem"] == problem.name) & (summary["n_cells"] > 0)]
+    metrics = primary_metrics(len(problem.task.labels))
+    if own.empty:
+        return
+    yield (
+        plot_comparison(own, metrics, show=False),
+        "comparison",
+        "Mean over folds and seeds; lines are 95% intervals of the bootstrap over subjects, which "
+        "need two subjects or more. Hollow diamonds are published scores, on the paper's test "
+        "split.",
+    )
+    people = subjects[subjects["problem"] == problem.name]
+    if people["subject"].nunique() > 1:
+        yield (
+            plot_subject_scores(people, show=False),
+            "subjects",
+            "Balanced accuracy of every subject's test epochs, averaged over seeds; for a subject "
+            "with a single class, the share that is right.",
+        )
+    positions = range(len(problem.task.labels))
+    for _, row in own.sort_values(metrics[0], ascending=False, kind="stable").iterrows():
+        if row["method"] == "chance":
+            continue
+        truth, proba = pooled_predictions(problem, cells_of(results, problem.name, row["method"]))
+        yield (
+            plot_confusion(
+                truth, proba.argmax(axis=1), list(positions), names=problem.answers, show=False
+            ),
+            f"{row['title']}, confusion",
+            "Test epochs of all folds and repetitions, first seed. Colour and percentage are the "
+            "share of the true class.",
+        )
+        yield (
+            plot_reliability(truth, proba, show=False),
+            f"{row['title']}, reliability",
+            "The same predictions: on the diagonal they are as often right as they are confident, "
+            "below it they are overconfident. Below, how many have which confidence.",
+        )
+
+
+def _lines(problem: Problem, summary: pd.DataFrame) -> list[list[str]]:
+    """Return the cells of a problem's table as text, the header first."""
+    metrics = primary_metrics(len(problem.task.labels))
+    own = summary[summary["problem"] == problem.name]
+    if metrics[0] in own:
+        own = own.sort_values(metrics[0], ascending=False, kind="stable", na_position="last")
+    shown = [m for m in metrics if f"{m}_published" in own and own[f"{m}_published"].notna().any()]
+    header = ["method", *(_SHORT[metric] for metric in metrics), "ECE"]
+    lines = [[*header, *(f"{_SHORT[metric]} published" for metric in shown), ""]]
+    for _, row in own.iterrows():
+        cells = [row["title"], *(_score_text(row, metric) for metric in metrics)]
+        cells.append(_ece_text(row))
+        for metric in shown:
+            value, std = row[f"{metric}_published"], row[f"{metric}_published_std"]
+            cells.append(f"{value:.3f} ± {std:.3f}" if np.isfinite(value) else "–")
+        note = f"{int(row['n_missing'])} cells failed" if row["n_missing"] else ""
+        lines.append([*cells, note])
+    # A last column of notes that says nothing is left out.
+    if not any(line[-1] for line in lines):
+        lines = [line[:-1] for line in lines]
+    return lines
+
+
+def _score_text(row: Any, metric: str) -> str:
+    value = row.get(metric, np.nan)
+    if not np.isfinite(value):
+        return "–"
+    text = f"{value:.3f}"
+    if np.isfinite(row[f"{metric}_std_seeds"]):
+        text += f" ± {row[f'{metric}_std_seeds']:.3f}"
+    if np.isfinite(row[f"{metric}_low"]):
+        text += f" [{row[f'{metric}_low']:.3f}, {row[f'{metric}_high']:.3f}]"
+    return text
+
+
+def _ece_text(row: Any) -> str:
+    error, plain = row.get("ece", np.nan), row.get("ece_uncalibrated", np.nan)
+    if not np.isfinite(error):
+        return "–"
+    # Equal but for rounding where there is no temperature.
+    return f"{error:.3f}" if abs(error - plain) < 1e-6 else f"{error:.3f} (without T {plain:.3f})"
+
+
+def _html(lines: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in lines[0])
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
+        for line in lines[1:]
+    )
+    return (
+        f'<table class="table table-striped"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )

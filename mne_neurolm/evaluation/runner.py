@@ -1,0 +1,355 @@
+"""Run methods on problems: in parallel, resumable, and without computing anything twice."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import torch
+from mne.utils import logger, use_log_level
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from tqdm.auto import tqdm
+
+from mne_neurolm.evaluation.cells import (
+    Cell,
+    Failure,
+    cell_key,
+    fits_with_groups,
+    read_cell,
+    write_cell,
+)
+from mne_neurolm.evaluation.methods import Method, Settings, choose_methods
+from mne_neurolm.evaluation.problem import Fold, Problem
+from mne_neurolm.models.neurolm import NeuroLM
+
+_MOST_WARNINGS = 5  # kept of each cell
+_BACKEND = "loky"  # of joblib: processes, since most methods hold Python's lock
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What the methods predicted.
+
+    Attributes
+    ----------
+    problems : dict of Problem
+        By name.
+    methods : dict of Method
+        By name.
+    cells : list of Cell
+        In the order of problems, methods, seeds and folds.
+    failures : list of Failure
+        Cells that could not be computed.
+    model : str
+        What to call the NeuroLM that was evaluated.
+    """
+
+    problems: dict[str, Problem]
+    methods: dict[str, Method]
+    cells: list[Cell]
+    failures: list[Failure] = field(default_factory=list)
+    model: str = ""
+
+
+class _Work(NamedTuple):
+    """A cell to be computed."""
+
+    problem: Problem
+    method: Method
+    fold: int
+    seed: int
+    path: Path | None
+
+
+class _Job(NamedTuple):
+    """The same as another process gets it: with an estimator, and without what builds one."""
+
+    problem: Problem
+    method: str
+    fold: int
+    seed: int
+    path: Path | None
+    estimator: BaseEstimator
+    tokens: Any  # EEGTokens, or None for a method that reads epochs
+
+
+def run_evaluation(
+    problems: Sequence[Problem],
+    model: str | Path | NeuroLM = "tiny",
+    methods: Sequence[str | Method] | None = None,
+    *,
+    baselines: bool = False,
+    seeds: Sequence[int] = (0, 1, 2),
+    classifier: Mapping[str, Any] | None = None,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    n_jobs: int = -1,
+    progress: bool = False,
+) -> Results:
+    """Let methods predict the test sets of problems.
+
+    All methods get the same epochs of the same folds. A method that fails is reported, and the
+    others go on. NeuroLM's tokens are computed once per problem.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        As of :func:`load_problems`, or your own.
+    model : str | pathlib.Path | NeuroLM
+        The NeuroLM to evaluate. Default ``"tiny"``.
+    methods : sequence of str | sequence of Method | None
+        Names in :data:`mne_neurolm.evaluation.methods.METHODS` or of deep networks, or methods of
+        your own. ``None`` (default): all in ``METHODS``.
+    baselines : bool
+        Whether to train the deep networks as well. Default False.
+    seeds : sequence of int
+        Seeds of methods that depend on one; the others run once. Default 0, 1, 2.
+    classifier : dict | None
+        Parameters of :class:`mne_neurolm.NeuroLMClassifier` for the tuned NeuroLM. ``None``
+        (default): its own.
+    cache : str | pathlib.Path | None
+        Folder that keeps every cell. A run that was interrupted, or that adds methods, computes
+        what is missing; a cell's file is found by a fingerprint of the signals, labels, fold,
+        method, parameters, weights and seed. ``None`` (default): nothing is kept.
+    device : str
+        Where networks compute. Default ``"auto"``. On a GPU they run one after the other.
+    n_jobs : int
+        Cells to compute in parallel processes, which share the cores. Default -1: one per core.
+    progress : bool
+        Whether to show a progress bar, with the time left, on standard error. Default False.
+
+    Returns
+    -------
+    results : Results
+        Predictions; :func:`summarize` scores them.
+
+    Raises
+    ------
+    ValueError
+        If there is no problem, method or seed, or two have the same name.
+
+    Examples
+    --------
+    >>> from mne_neurolm.evaluation import load_problems, run_evaluation, summarize
+    >>> problems = load_problems(["workload:group-5-fold"], "eegmat")  # doctest: +SKIP
+    >>> results = run_evaluation(problems, "tiny", cache="cells")  # doctest: +SKIP
+    >>> summarize(results)  # doctest: +SKIP
+    """
+    settings = Settings(model=model, device=device, classifier=dict(classifier or {}))
+    chosen = _choose(methods, baselines)
+    for what, names in (
+        ("problem", [problem.name for problem in problems]),
+        ("method", [method.name for method in chosen]),
+        ("seed", list(seeds)),
+    ):
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"There must be one {what} or more, each once; got {names}.")
+    network = _Network(settings)
+    folder = None if cache is None else Path(cache).expanduser()
+    found: dict[tuple[str, str, int, int], Cell | Failure] = {}
+    work: list[_Work] = []
+    for problem in problems:
+        for method in chosen:
+            for seed in seeds if method.seeded else seeds[:1]:
+                _plan(problem, method, seed, settings, network, folder, found, work)
+    n_failed = len(found) - sum(isinstance(cell, Cell) for cell in found.values())
+    logger.info(
+        f"{len(found) + len(work)} cells: {len(found) - n_failed} are there already, "
+        f"{len(work)} are to be computed."
+    )
+    with tqdm(total=len(work), desc="cells", disable=not progress, smoothing=0.1) as bar:
+        for problem in problems:
+            own = [item for item in work if item.problem is problem]
+            for cell in _compute_all(own, problem, settings, network, n_jobs):
+                found[cell.problem, cell.method, cell.seed, cell.fold] = cell
+                if isinstance(cell, Failure):
+                    bar.clear()
+                    logger.warning(_failed(cell))
+                bar.update()
+    order = {(p.name, m.name): (i, j) for i, p in enumerate(problems) for j, m in enumerate(chosen)}
+    keys = sorted(found, key=lambda key: (*order[key[:2]], seeds.index(key[2]), key[3]))
+    outcomes = [found[key] for key in keys]
+    return Results(
+        {problem.name: problem for problem in problems},
+        {method.name: method for method in chosen},
+        [cell for cell in outcomes if isinstance(cell, Cell)],
+        [cell for cell in outcomes if isinstance(cell, Failure)],
+        type(model).__name__ if isinstance(model, NeuroLM) else str(model),
+    )
+
+
+class _Network:
+    """The NeuroLM, loaded when it is needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loaded: NeuroLM | None = None
+        self._id = ""
+
+    def _load(self) -> NeuroLM:
+        from mne_neurolm.models.hub import load_model
+
+        if self._loaded is None:
+            self._loaded = load_model(self._settings.model)
+        return self._loaded
+
+    @property
+    def id(self) -> str:
+        """Fingerprint of all weights."""
+        from mne_neurolm.utils.fingerprint import fingerprint
+
+        if not self._id:
+            self._id = fingerprint(self._load().state_dict().items())
+        return self._id
+
+    def tokenize(self, problem: Problem) -> Any:
+        """Return the tokens of a problem's epochs."""
+        from mne_neurolm.tokenizer import NeuroLMTokenizer
+
+        tokenizer = NeuroLMTokenizer(
+            self._load(), device=self._settings.device, on_missing="warn", verbose="warning"
+        )
+        return tokenizer.fit_transform(problem.epochs)
+
+
+def _choose(methods: Sequence[str | Method] | None, baselines: bool) -> list[Method]:
+    """Return the methods to run."""
+    if methods is None:
+        return choose_methods(baselines=baselines)
+    given = [method for method in methods if isinstance(method, Method)]
+    names = [method for method in methods if isinstance(method, str)]
+    return [*choose_methods(names, baselines=baselines), *given]
+
+
+def _plan(
+    problem: Problem,
+    method: Method,
+    seed: int,
+    settings: Settings,
+    network: _Network,
+    folder: Path | None,
+    found: dict[tuple[str, str, int, int], Cell | Failure],
+    work: list[_Work],
+) -> None:
+    """Add the cells of a method and seed to those that are found, or to the work."""
+    for k, fold in enumerate(problem.folds):
+        place = (problem.name, method.name, seed, k)
+        try:
+            estimator = method.build(problem, seed, settings)
+            path = None
+            if folder is not None:
+                model_id = network.id if method.kind == "neurolm" else ""
+                key = cell_key(problem, fold, estimator, seed, model_id)
+                path = folder / key[:2] / f"{key}.json"
+        except Exception as error:  # a package that is not installed, a model that is not there
+            found[place] = _failure(problem, method.name, k, seed, error)
+            logger.warning(_failed(found[place]))
+            continue
+        cell = None if path is None else read_cell(path)
+        if cell is not None and cell.proba.shape == (len(fold.test), len(problem.task.labels)):
+            # Names may have changed since; what a cell holds has not.
+            found[place] = replace(
+                cell, problem=problem.name, method=method.name, fold=k, seed=seed
+            )
+        else:
+            work.append(_Work(problem, method, k, seed, path))
+
+
+def _compute_all(
+    work: Sequence[_Work], problem: Problem, settings: Settings, network: _Network, n_jobs: int
+) -> Iterator[Cell | Failure]:
+    """Compute cells of one problem as they come."""
+    from mne_neurolm.utils.device import resolve_device
+
+    tokens = None
+    if any(item.method.tokens for item in work):
+        try:
+            tokens = network.tokenize(problem)
+        except Exception as error:
+            for item in work:
+                if item.method.tokens:
+                    yield _failure(problem, item.method.name, item.fold, item.seed, error)
+            work = [item for item in work if not item.method.tokens]
+    alone = resolve_device(settings.device).type != "cpu"
+    for on_gpu, jobs in ((False, n_jobs), (True, 1)):
+        items = [item for item in work if (alone and item.method.kind != "simple") is on_gpu]
+        n_workers = min(joblib.effective_n_jobs(jobs), len(items))
+        # Estimators are made when their turn comes: fitted ones are large.
+        todo = (
+            _Job(
+                *(problem, item.method.name, item.fold, item.seed, item.path),
+                estimator=item.method.build(problem, item.seed, settings),
+                tokens=tokens if item.method.tokens else None,
+            )
+            for item in items
+        )
+        if n_workers <= 1:
+            yield from map(_compute, todo)
+            continue
+        # joblib limits the threads of each process so that all of them share the cores.
+        threads = max(1, joblib.cpu_count() // n_workers)
+        parallel = joblib.Parallel(n_workers, backend=_BACKEND, return_as="generator_unordered")
+        yield from parallel(joblib.delayed(_compute)(job, threads) for job in todo)
+
+
+def _compute(job: _Job, threads: int | None = None) -> Cell | Failure:
+    """Fit and predict one cell, and write its file."""
+    problem, fold, estimator = job.problem, job.problem.folds[job.fold], job.estimator
+    begin = time.perf_counter()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)  # of a process that does nothing else
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with use_log_level("warning"):
+                proba = _predict(problem, fold, estimator, job.tokens)
+        texts = dict.fromkeys(" ".join(str(w.message).split()) for w in caught)
+        cell = Cell(
+            *(problem.name, job.method, job.fold, job.seed),
+            proba=proba,
+            temperature=float(getattr(estimator, "temperature_", 1.0)),
+            seconds=time.perf_counter() - begin,
+            warnings=tuple(texts)[:_MOST_WARNINGS],
+        )
+        if job.path is not None:
+            write_cell(job.path, cell)
+        return cell
+    except Exception as error:  # of a method that may be anyone's: the others go on
+        return _failure(problem, job.method, job.fold, job.seed, error)
+
+
+def _predict(problem: Problem, fold: Fold, estimator: Any, tokens: Any) -> NDArray[np.float64]:
+    """Return probabilities of a fold's test set, columns as the task's labels."""
+    X = problem.epochs if tokens is None else tokens
+    groups = {"groups": problem.subjects[fold.train]} if fits_with_groups(estimator) else {}
+    estimator.fit(X[fold.train], problem.y[fold.train], **groups)
+    proba = np.zeros((len(fold.test), len(problem.task.labels)))
+    columns = problem.task.label_indices(np.asarray(estimator.classes_))
+    proba[:, columns] = estimator.predict_proba(X[fold.test])
+    if not np.isfinite(proba).all():
+        raise ValueError(
+            f"predict_proba gave {(~np.isfinite(proba)).sum()} values that are NaN or infinite."
+        )
+    return proba
+
+
+def _failure(problem: Problem, method: str, fold: int, seed: int, error: Exception) -> Failure:
+    text = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return Failure(problem.name, method, fold, seed, text, trace)
+
+
+def _failed(cell: Cell | Failure) -> str:
+    assert isinstance(cell, Failure)
+    return (
+        f"{cell.method} failed on {cell.problem}, fold {cell.fold + 1}, seed {cell.seed}: "
+        f"{cell.error}"
+    )

@@ -1,0 +1,73 @@
+"""The command: python -m mne_neurolm.evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mne_neurolm.datasets import simulate_epochs
+from mne_neurolm.evaluate import _parser, _roots, main
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> Path:
+    epochs = simulate_epochs(4, 6, duration=1.0, ch_names=["Cz", "Pz", "Oz"], random_state=0)
+    epochs.save(tmp_path / "all-epo.fif", verbose="error")
+    file = tmp_path / "state.yaml"
+    file.write_text(
+        'name: state\nquestion: Active?\nanswers: {rest: "No", active: "Yes"}\n'
+        "epochs: '*-epo.fif'\nlabel: state\nsubject: subject\ncv: group-2-fold\n"
+    )
+    return file
+
+
+def test_writes_everything_and_resumes(described: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    argv = ["tiny", "--tasks", str(described), "--methods", "chance", "evoked", "--n-jobs", "1"]
+    argv += ["--out", str(out), "--seeds", "1"]
+    assert main(argv) == 0
+    said = capsys.readouterr()
+    assert "state: " not in said.err and "50 ms averages + LR" in said.out
+    assert "4 are to be computed" in said.out + said.err
+    for name in ("report.html", "methods.csv", "cells.csv", "subjects.csv"):
+        assert (out / name).exists()
+    assert len(list((out / "cells").rglob("*.json"))) == 4
+    assert main(argv) == 0
+    said = capsys.readouterr()
+    assert "4 are there already, 0 are to be computed" in said.out + said.err
+
+
+def test_cells_that_fail(described: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    from sklearn.dummy import DummyClassifier
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(DummyClassifier, "fit", fail)
+    argv = ["tiny", "--tasks", str(described), "--methods", "chance", "evoked", "--n-jobs", "1"]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 3
+    said = capsys.readouterr()
+    assert "2 cells failed" in said.err and "2 cells failed" in said.out
+    assert "out of order" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_cannot_be(tmp_path: Path, capsys) -> None:
+    assert main(["tiny", "--tasks", "workload", "--out", str(tmp_path)]) == 1
+    assert "Give its folder as root" in capsys.readouterr().err
+    assert main(["tiny", "--tasks", str(tmp_path / "no.yaml")]) == 1
+    assert "There is no file" in capsys.readouterr().err
+
+
+def test_roots() -> None:
+    assert _roots(None) is None
+    assert _roots(["data"]) == Path("data")
+    assert _roots(["tuab=a", "hmc=b=c"]) == {"tuab": Path("a"), "hmc": Path("b=c")}
+    with pytest.raises(ValueError, match="NAME=DIR for each"):
+        _roots(["a", "hmc=b"])
+
+
+def test_tasks_are_required(capsys) -> None:
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["tiny"])
+    assert "--tasks" in capsys.readouterr().err
