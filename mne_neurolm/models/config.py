@@ -6,6 +6,8 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from .targets import FREQUENCY_TARGETS, RECONSTRUCTIONS
+
 # Sizes as data: preset name -> arguments of NeuroLMConfig.
 # "b", "l" and "xl": encoder and decoders of Table 7, language models of Table 8 (GPT-2, its medium
 # and its xl); the released code has 4 decoder layers where Table 7 says 3, and weights exist only
@@ -73,10 +75,24 @@ class NeuroLMConfig(PreTrainedConfig):
     dead_code_threshold : float
         Codes whose moving-average count per batch falls below this value are replaced by encoder
         outputs of the batch. Default 0.0, which never replaces one, as in the paper.
-    frequency_target : "magnitude" | "log_magnitude"
+    reconstruction : "both" | "temporal" | "frequency"
+        What is rebuilt from the codes: spectra and waveforms (default), or one of them (paper,
+        Figure 10). A decoder that is not needed is not built. LaBraM's tokenizer is
+        ``"frequency"`` with ``frequency_target="amplitude_phase"``.
+    frequency_target : "magnitude" | "log_magnitude" | "amplitude_phase"
         What the frequency decoder predicts: the DFT magnitudes of the paper (default), z-scored
         over the sample; or their logarithms, standardised per bin over the training data, so that
-        the many faint high frequencies count as much as the few loud low ones.
+        the many faint high frequencies count as much as the few loud low ones; or, as LaBraM
+        (Jiang et al., ICLR 2024, section 2.2), amplitudes and phases of all bins, each z-scored
+        over the sample.
+    hidden_target_weight : float
+        Factor of a loss that is ours: one linear layer per target predicts what the decoders
+        predict, from the encoder's hidden states. Reconstruction sees those only through codes,
+        but the language model reads them unquantised. Default 0.0, as in the paper: no such layer.
+    scalp_components : int
+        Principal components of each of two descriptions of the whole scalp, covariances and evoked
+        amplitudes, that the encoder gets beside each patch (see
+        :class:`~mne_neurolm.models.scalp.ScalpEmbedding`). Ours. Default 0, as in the paper: none.
     n_channel_embeddings, n_time_embeddings : int
         Rows of the learned channel and time embeddings. Defaults 256 and 64 (released code).
     separate_encoder : bool
@@ -85,6 +101,10 @@ class NeuroLMConfig(PreTrainedConfig):
     sep_token_id : int
         Text id of ``[SEP]``, which closes the EEG part. Default 50257 (paper, Appendix; the first
         row after GPT-2's own vocabulary).
+    temperatures : dict of float | None
+        Calibration temperature by name of task, which
+        :func:`~mne_neurolm.tune_instructions` fits with ``calibration="temperature"``. None
+        (default): no task has one.
     text_config : dict | PreTrainedConfig | None
         Configuration of the language model: any causal language model of transformers that takes
         ``inputs_embeds`` and ``position_ids``. ``None`` (default) describes a neural tokenizer
@@ -95,8 +115,8 @@ class NeuroLMConfig(PreTrainedConfig):
     Raises
     ------
     ValueError
-        If a width is not divisible by its number of heads, or ``sep_token_id`` is outside the text
-        vocabulary.
+        If a width is not divisible by its number of heads, ``sep_token_id`` is outside the text
+        vocabulary, or a target is unknown.
 
     Examples
     --------
@@ -123,18 +143,29 @@ class NeuroLMConfig(PreTrainedConfig):
         codebook_decay: float = 0.99,
         commitment_weight: float = 1.0,
         dead_code_threshold: float = 0.0,
+        reconstruction: str = "both",
         frequency_target: str = "magnitude",
+        hidden_target_weight: float = 0.0,
+        scalp_components: int = 0,
         n_channel_embeddings: int = 256,
         n_time_embeddings: int = 64,
         separate_encoder: bool = False,
         sep_token_id: int = 50257,
+        temperatures: dict[str, float] | None = None,
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
         **kwargs: Any,
     ) -> None:
-        if frequency_target not in ("magnitude", "log_magnitude"):
+        for what, value, allowed in (
+            ("reconstruction", reconstruction, RECONSTRUCTIONS),
+            ("frequency_target", frequency_target, FREQUENCY_TARGETS),
+        ):
+            if value not in allowed:
+                listed = ", ".join(map(repr, allowed))
+                raise ValueError(f"{what} must be one of {listed}; got {value!r}.")
+        if not 0 <= hidden_target_weight < float("inf"):
             raise ValueError(
-                "frequency_target must be 'magnitude' or 'log_magnitude'; got "
-                f"{frequency_target!r}."
+                "hidden_target_weight must be 0, for no such loss, or a positive number; got "
+                f"{hidden_target_weight}."
             )
         for what, width, heads in (
             ("n_embd", n_embd, n_head),
@@ -157,11 +188,15 @@ class NeuroLMConfig(PreTrainedConfig):
         self.codebook_decay = codebook_decay
         self.commitment_weight = commitment_weight
         self.dead_code_threshold = dead_code_threshold
+        self.reconstruction = reconstruction
         self.frequency_target = frequency_target
+        self.hidden_target_weight = hidden_target_weight
+        self.scalp_components = scalp_components
         self.n_channel_embeddings = n_channel_embeddings
         self.n_time_embeddings = n_time_embeddings
         self.separate_encoder = separate_encoder
         self.sep_token_id = sep_token_id
+        self.temperatures = dict(temperatures or {})
         language: Any = text_config
         if isinstance(text_config, dict):
             fields = dict(text_config)

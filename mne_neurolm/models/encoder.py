@@ -5,12 +5,14 @@ Shapes are written with B = samples in the batch, N = patches of a sample, D = w
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..patches import PATCH_SIZE
 from .config import NeuroLMConfig
 from .layers import Block, masked_group_norm
+from .scalp import ScalpEmbedding
 
 _STRIDE = 8  # of the first convolution (paper, Table 7)
 
@@ -59,6 +61,8 @@ class NeuralTransformer(nn.Module):
         Depth, heads and width.
     n_channel_embeddings, n_time_embeddings : int
         Rows of the two embedding tables.
+    scalp_components : int
+        See :class:`~mne_neurolm.NeuroLMConfig`. Default 0.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class NeuralTransformer(nn.Module):
         n_embd: int,
         n_channel_embeddings: int,
         n_time_embeddings: int,
+        scalp_components: int = 0,
     ) -> None:
         super().__init__()
         self.patch_embed = embed
@@ -77,6 +82,11 @@ class NeuralTransformer(nn.Module):
         self.time_embed = nn.Embedding(n_time_embeddings, n_embd)
         self.blocks = nn.ModuleList([Block(n_embd, n_head) for _ in range(n_layer)])
         self.fc_norm = nn.LayerNorm(n_embd, eps=1e-6)
+        self.scalp_embed = (
+            ScalpEmbedding(scalp_components, n_embd, n_channel_embeddings)
+            if scalp_components
+            else None
+        )
 
     def forward(
         self,
@@ -86,6 +96,7 @@ class NeuralTransformer(nn.Module):
         mask: Tensor | None = None,
         *,
         norm_over_padding: bool = False,
+        hide: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Run the transformer.
 
@@ -99,17 +110,29 @@ class NeuralTransformer(nn.Module):
             True for patches that exist; None when nothing is padded.
         norm_over_padding : bool
             Let padding into the group norms' statistics as the released code does. Default False.
+        hide : tuple of Tensor | None
+            Patches to hide, bool of shape (B, N), and the embedding (D,) that stands in for each of
+            them; channel and time embeddings are added to it. Default None: all are seen.
 
         Returns
         -------
         hidden : Tensor, shape (B, N, D)
             Hidden states after the final layer norm.
         """
+        patches = x
         if isinstance(self.patch_embed, TemporalConv):
             x = self.patch_embed(x, None if norm_over_padding else mask)
         else:
             x = self.patch_embed(x)
+        if hide is not None:
+            hidden, stand_in = hide
+            x = torch.where(hidden[..., None], stand_in.to(x.dtype), x)
         x = x + self.pos_embed(channels) + self.time_embed(times)
+        if self.scalp_embed is not None:
+            seen = mask
+            if hide is not None:
+                seen = ~hide[0] if mask is None else mask & ~hide[0]
+            x = x + self.scalp_embed(patches, channels, times, seen)
         for block in self.blocks:
             x = block(x, mask)
         return self.fc_norm(x)
@@ -124,4 +147,5 @@ def build_encoder(config: NeuroLMConfig) -> NeuralTransformer:
         n_embd=config.n_embd,
         n_channel_embeddings=config.n_channel_embeddings,
         n_time_embeddings=config.n_time_embeddings,
+        scalp_components=config.scalp_components,
     )

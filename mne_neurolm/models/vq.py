@@ -5,18 +5,25 @@ Shapes are written with B = samples in the batch, N = patches of a sample, D = w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..patches import PATCH_SIZE
 from .config import NeuroLMConfig
 from .encoder import NeuralTransformer, build_encoder
 from .quantizer import Codebook
+from .targets import (
+    N_FREQUENCIES,
+    amplitudes_and_phases,
+    log_magnitudes,
+    reconstruction_targets,
+    target_sizes,
+)
 
-N_FREQUENCIES = PATCH_SIZE // 2  # bins of the patch's DFT that the frequency decoder predicts
+__all__ = ["N_FREQUENCIES", "VQ", "VQOutput", "check_times", "reconstruction_targets"]
 
 
 class VQOutput(NamedTuple):
@@ -28,19 +35,31 @@ class VQOutput(NamedTuple):
         Encoder hidden states: what the language model reads.
     codes : Tensor of int64, shape (B, N)
         Codebook indices.
-    frequency : Tensor, shape (B, N, 100)
-        Predicted z-scored DFT magnitudes.
-    raw : Tensor, shape (B, N, 200)
-        Predicted z-scored waveform.
+    predictions : dict of Tensor
+        What the decoders predict from the codes, of ``"frequency"``, ``"phase"`` and ``"raw"``
+        those that the configuration asks for. Shapes (B, N, 100) for spectra, (B, N, 200) for
+        waveforms and for LaBraM's amplitudes and phases; all are standardised.
     commitment_loss : Tensor, shape ()
         Commitment loss of the codebook.
+    hidden_predictions : dict of Tensor
+        The same from the hidden states alone; empty without ``hidden_target_weight``.
     """
 
     hidden: Tensor
     codes: Tensor
-    frequency: Tensor
-    raw: Tensor
+    predictions: dict[str, Tensor]
     commitment_loss: Tensor
+    hidden_predictions: dict[str, Tensor]
+
+    @property
+    def frequency(self) -> Tensor:
+        """Predicted spectra (B, N, 100)."""
+        return self.predictions["frequency"]
+
+    @property
+    def raw(self) -> Tensor:
+        """Predicted waveforms (B, N, 200)."""
+        return self.predictions["raw"]
 
 
 def check_times(times: Tensor, n_time_embeddings: int) -> None:
@@ -63,48 +82,6 @@ class _ReverseGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return -ctx.alpha * grads[0], None
-
-
-def reconstruction_targets(patches: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return what the two decoders must predict (paper, section 2.2; released code).
-
-    Parameters
-    ----------
-    patches : Tensor, shape (B, N, 200)
-        Patches; the scale does not matter.
-    mask : Tensor of bool, shape (B, N) | None
-        True for patches that exist.
-
-    Returns
-    -------
-    frequency : Tensor, shape (B, N, 100)
-        DFT magnitudes, z-scored over all patches and all 200 bins of the sample, first 100 bins
-        (released code).
-    raw : Tensor, shape (B, N, 200)
-        The waveform, z-scored over all patches and time points of the sample.
-    """
-    magnitudes = torch.fft.fft(patches.float(), dim=-1).abs()
-    return _zscore(magnitudes, mask)[..., :N_FREQUENCIES], _zscore(patches.float(), mask)
-
-
-def log_magnitudes(patches: Tensor) -> Tensor:
-    """Return natural logarithms (B, N, 100) of the DFT magnitudes of patches (B, N, 200)."""
-    spectrum = torch.fft.rfft(patches.float(), dim=-1)[..., :N_FREQUENCIES]
-    # A hundredth of a microvolt per sample: far below any amplifier's noise.
-    return spectrum.abs().clamp_min(1e-4 * PATCH_SIZE**0.5).log()
-
-
-def _zscore(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Z-score each sample over its valid rows (unbiased), zeros elsewhere."""
-    if mask is None:
-        mean = x.mean(dim=(1, 2), keepdim=True)
-        std = x.std(dim=(1, 2), keepdim=True)
-        return (x - mean) / std.clamp_min(torch.finfo(x.dtype).tiny)
-    weight = mask[..., None].to(x.dtype)
-    count = weight.sum(dim=(1, 2), keepdim=True) * x.shape[2]
-    mean = (x * weight).sum(dim=(1, 2), keepdim=True) / count
-    var = ((x - mean).square() * weight).sum(dim=(1, 2), keepdim=True) / (count - 1)
-    return (x - mean) * weight / var.sqrt().clamp_min(torch.finfo(x.dtype).tiny)
 
 
 class VQ(nn.Module):
@@ -148,9 +125,23 @@ class VQ(nn.Module):
                 n_time_embeddings=config.n_time_embeddings,
             )
 
-        self.decoder_freq, self.decoder_raw = decoder(), decoder()
-        self.head_freq = _two_layers(width, N_FREQUENCIES)
-        self.head_raw = _two_layers(width, PATCH_SIZE)
+        # A decoder that nothing asks for is not built (paper, Figure 10).
+        sizes = target_sizes(config.reconstruction, config.frequency_target)
+        self.decoder_freq = decoder() if "frequency" in sizes else None
+        self.decoder_raw = decoder() if "raw" in sizes else None
+        self.head_freq = _head(_two_layers, width, sizes.get("frequency"))
+        self.head_raw = _head(_two_layers, width, sizes.get("raw"))
+        # LaBraM's amplitudes and phases come from one decoder.
+        self.head_phase = _head(_two_layers, width, sizes.get("phase"))
+        self.hidden_target_weight = config.hidden_target_weight
+        if self.hidden_target_weight > 0:
+            self.head_hidden_freq = _head(nn.Linear, config.n_embd, sizes.get("frequency"))
+            self.head_hidden_raw = _head(nn.Linear, config.n_embd, sizes.get("raw"))
+            self.head_hidden_phase = _head(nn.Linear, config.n_embd, sizes.get("phase"))
+            # So that what the scalp embedding brings in comes out of the last layer too.
+            n_scalp = 2 * config.scalp_components or None
+            self.head_hidden_scalp = _head(nn.Linear, config.n_embd, n_scalp)
+        self.target_names = tuple(sizes)
         # 768 -> 256 -> 2 in the paper (Table 7); it scales with the width.
         self.domain_classifier = nn.Sequential(
             nn.Linear(config.n_embd, config.n_embd // 3),
@@ -177,13 +168,57 @@ class VQ(nn.Module):
             unit = F.normalize(self._project(hidden).float(), dim=-1)
             return self.codebook.assign(unit.flatten(0, -2)).view(hidden.shape[:-1])
 
+    def reconstruct(
+        self, vectors: Tensor, channels: Tensor, times: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return what the decoders predict from code vectors (B, N, codebook_dim).
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (B, N, codebook_dim)
+            Code vectors.
+        channels, times : Tensor of int64, shape (N,) or (B, N)
+            Vocabulary row and second of each patch.
+        mask : Tensor of bool, shape (B, N) | None
+            True for patches that exist.
+
+        Returns
+        -------
+        predictions : dict of Tensor
+            See :class:`VQOutput`.
+        """
+        check_times(times, self.n_time_embeddings)
+        predictions: dict[str, Tensor] = {}
+        if self.decoder_freq is not None:
+            states = self.decoder_freq(vectors, channels, times, mask)
+            predictions["frequency"] = self.head_freq(states)
+            if self.head_phase is not None:
+                predictions["phase"] = self.head_phase(states)
+        if self.decoder_raw is not None:
+            predictions["raw"] = self.head_raw(self.decoder_raw(vectors, channels, times, mask))
+        return predictions
+
     def decode(
         self, vectors: Tensor, channels: Tensor, times: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return predicted magnitudes (B, N, 100) and waveforms (B, N, 200), both z-scored."""
-        check_times(times, self.n_time_embeddings)
-        frequency = self.head_freq(self.decoder_freq(vectors, channels, times, mask))
-        return frequency, self.head_raw(self.decoder_raw(vectors, channels, times, mask))
+        """Return predicted spectra (B, N, 100) and waveforms (B, N, 200), both standardised.
+
+        Raises
+        ------
+        ValueError
+            If there is no decoder of either; :meth:`reconstruct` returns what there is.
+        """
+        missing = {"frequency", "raw"}.difference(self.target_names)
+        if missing:
+            what = {"frequency": "spectra", "raw": "waveforms"}[missing.pop()]
+            raise ValueError(
+                f"This neural tokenizer has no decoder of {what} (its configuration's "
+                "'reconstruction'). VQ.reconstruct returns what it can rebuild; for both, train "
+                "one with reconstruction='both'."
+            )
+        predictions = self.reconstruct(vectors, channels, times, mask)
+        # LaBraM's amplitudes have 200 bins, of which the second half mirrors the first.
+        return predictions["frequency"][..., :N_FREQUENCIES], predictions["raw"]
 
     def decode_codes(self, codes: Tensor, channels: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """Decode indices (B, N); returns as :meth:`decode`."""
@@ -201,15 +236,41 @@ class VQ(nn.Module):
         """Encode, quantise and decode; in training mode the codebook collects its rows."""
         hidden = self.encode(patches, channels, times, mask, norm_over_padding=norm_over_padding)
         vectors, codes, loss = self.codebook(self._project(hidden), mask)
-        frequency, raw = self.decode(vectors, channels, times, mask)
-        return VQOutput(hidden, codes, frequency, raw, loss)
+        predictions = self.reconstruct(vectors, channels, times, mask)
+        return VQOutput(hidden, codes, predictions, loss, self._predict_from(hidden))
+
+    def _predict_from(self, hidden: Tensor) -> dict[str, Tensor]:
+        """Return what linear layers predict from hidden states, see ``hidden_target_weight``."""
+        if not self.hidden_target_weight:
+            return {}
+        heads = {
+            "frequency": self.head_hidden_freq,
+            "phase": self.head_hidden_phase,
+            "raw": self.head_hidden_raw,
+            "scalp": self.head_hidden_scalp,
+        }
+        return {name: head(hidden) for name, head in heads.items() if head is not None}
 
     def targets(self, patches: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return what the decoders must predict, shapes as in :class:`VQOutput`."""
+        """Return spectra and waveforms that decoders must predict, shapes as in :meth:`decode`."""
         frequency, raw = reconstruction_targets(patches, mask)
         if self.frequency_target == "log_magnitude":
             frequency = (log_magnitudes(patches) - self.log_magnitude_mean) / self.log_magnitude_std
         return frequency, raw
+
+    def all_targets(
+        self, patches: Tensor, channels: Tensor, times: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return what each of the predictions of :class:`VQOutput` must be."""
+        frequency, raw = self.targets(patches, mask)
+        targets = {"frequency": frequency, "raw": raw}
+        if self.frequency_target == "amplitude_phase":
+            targets["frequency"], targets["phase"] = amplitudes_and_phases(patches, mask)
+        targets = {name: targets[name] for name in self.target_names}
+        if self.hidden_target_weight and self.encoder.scalp_embed is not None:
+            describe = self.encoder.scalp_embed.describe
+            targets["scalp"] = describe(patches, channels, times, mask)
+        return targets
 
     def domain_logits(self, features: Tensor, alpha: float = 0.0) -> Tensor:
         """Return logits (..., 2) of "EEG" and "text" for features (..., D).
@@ -221,6 +282,11 @@ class VQ(nn.Module):
     def _project(self, hidden: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             return self.to_code(hidden.to(self.codebook.weight.dtype))
+
+
+def _head(build: Callable[[int, int], nn.Module], n_in: int, n_out: int | None) -> Any:
+    """Return a head, or nothing where there is nothing to predict."""
+    return None if n_out is None else build(n_in, n_out)
 
 
 def _two_layers(n_in: int, n_out: int) -> nn.Sequential:
