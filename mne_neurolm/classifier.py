@@ -3,47 +3,40 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mne.utils import warn
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
+from ._answering import AnswersQuestions
+from ._classifier_checks import check_parameters, holds_out, read_labels
+from ._classifier_state import pack, unpack
+from ._net_parameters import NetParameters
 from .models.config import NeuroLMConfig
 from .models.hub import load_language_model
-from .models.inference import as_tokens, write_answers
 from .models.neurolm import NeuroLM
 from .tasks import Task, get_task
 from .tokens import EEGTokens
-from .training.answer_net import TUNE, AnswerModule, make_net, net_inputs, prepare_tuning
+from .training.answer_net import AnswerModule, make_net, net_inputs
+from .training.calibration import fit_temperature
+from .training.hidden_cache import HiddenCache, cached_tokens
+from .training.holdout import hold_out
+from .training.net_callbacks import HeldOut
+from .training.tuned_parts import prepare_tuning
 from .utils.device import resolve_device
 from .utils.docs import fill_doc
-from .utils.fingerprint import fingerprint
 from .utils.logging import shows_progress
 from .utils.params import always_shown
-
-# Arguments of the skorch net that have no double underscore and no parameter here.
-_NET_ARGUMENTS = (
-    "callbacks",
-    "compile",
-    "dataset",
-    "iterator_train",
-    "iterator_valid",
-    "optimizer",
-    "train_split",
-)
 
 
 @always_shown("model", "revision")
 @fill_doc
-class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
+class NeuroLMClassifier(AnswersQuestions, ClassifierMixin, NetParameters):
     """Classify EEG by asking a language model a question about it (paper, section 2.4).
 
     The model reads the EEG and the task's question, and every allowed answer gets the probability
@@ -60,8 +53,9 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         starts from random weights, with the text tokenizer of ``"tiny"``.
     tune : "full" | "lora" | "head" | None
         What ``fit`` changes: the whole language model (default); low-rank adapters beside it
-        (needs ``peft``); only its output layer; or nothing, which is zero-shot classification:
-        ``fit`` then only records the classes.
+        (needs ``peft``); its ``"head"``, that is the last transformer block and what follows it,
+        for which a larger ``lr`` such as 3e-3 serves; or nothing, which is zero-shot
+        classification: ``fit`` then only records the classes, and fits the temperature.
     %(ch_names_array)s
     %(sfreq_array)s
     %(unit_array)s
@@ -82,6 +76,32 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         Default 0.1 (Table 9).
     grad_clip : float
         Largest norm of the gradient. Default 1.0 (Table 9).
+    calibration : "auto" | "temperature" | None
+        Divide the answers' log-probabilities by a temperature, which changes how sure predictions
+        are and not what they are. ``"temperature"`` fits one that makes held-out epochs the
+        likeliest (Guo et al. 2017, section 4.2): ``validation_fraction`` of those given to ``fit``,
+        or all of them with ``tune=None``. ``"auto"`` (default): with ``tune=None`` the one that
+        :func:`tune_instructions` has kept with the model for a task of this name, if there is one;
+        else none. None: no temperature.
+    validation_fraction : float
+        Share of the epochs that are held out, by ``groups`` if ``fit`` is given some. Nothing is
+        held out unless ``patience`` or ``calibration="temperature"`` asks for it. Default 0.2.
+    patience : int | None
+        Stop after this many epochs in a row without an improvement on what is held out, and take
+        the weights of the best. Default None: all ``max_epochs``.
+    monitor : "loss" | "balanced_accuracy"
+        What must improve: negative log-likelihood among the answers (default), or balanced
+        accuracy.
+    channel_dropout : float
+        Probability that a channel's tokens are left out of a batch in training. Default 0.
+    label_smoothing : float
+        Weight that training takes from the right answer and spreads over all. Default 0.
+    average : float
+        Decay of an exponential moving average of the weights, such as 0.99, which is what is
+        validated and predicts. Default 0: the weights as they are.
+    cache : str | pathlib.Path | HiddenCache | None
+        Folder in which the frozen encoder's hidden states are kept, so that other fits and
+        predictions with the same EEG need not compute them. Default None: no cache.
     %(random_state)s
     %(verbose)s
     **skorch_params
@@ -99,6 +119,8 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         The tuned model.
     task_ : Task
         The task.
+    temperature_ : float
+        What the log-probabilities are divided by; 1.0 without calibration.
 
     See Also
     --------
@@ -127,6 +149,9 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
     (4, 2)
     """
 
+    # With scikit-learn's metadata routing, groups reach fit without being asked for.
+    __metadata_request__fit = {"groups": True}
+
     def __init__(
         self,
         task: str | Task,
@@ -146,6 +171,14 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float = 0.1,
         warmup: float = 0.1,
         grad_clip: float = 1.0,
+        calibration: str | None = "auto",
+        validation_fraction: float = 0.2,
+        patience: int | None = None,
+        monitor: str = "loss",
+        channel_dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        average: float = 0.0,
+        cache: str | Path | HiddenCache | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | str | int | None = None,
         **skorch_params: Any,
@@ -166,52 +199,21 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.warmup = warmup
         self.grad_clip = grad_clip
+        self.calibration = calibration
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.monitor = monitor
+        self.channel_dropout = channel_dropout
+        self.label_smoothing = label_smoothing
+        self.average = average
+        self.cache = cache
         self.random_state = random_state
         self.verbose = verbose
         self.skorch_params = skorch_params
 
-    # --- parameters --------------------------------------------------------------------------
+    # --- fit ---------------------------------------------------------------------------------
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, those of the skorch net included.
-
-        Parameters
-        ----------
-        deep : bool
-            As in scikit-learn.
-
-        Returns
-        -------
-        params : dict
-            Names and values.
-        """
-        return {**super().get_params(deep=deep), **self.skorch_params}
-
-    def set_params(self, **params: Any) -> NeuroLMClassifier:
-        """Set parameters, those of the skorch net included.
-
-        Parameters
-        ----------
-        **params
-            Names and values.
-
-        Returns
-        -------
-        self : NeuroLMClassifier
-            The estimator.
-        """
-        own = {}
-        for name, value in params.items():
-            if _is_net_argument(name):
-                self.skorch_params = {**self.skorch_params, name: value}
-            else:
-                own[name] = value
-        super().set_params(**own)
-        return self
-
-    # --- fit and predict ---------------------------------------------------------------------
-
-    def fit(self, X: Any, y: Any) -> NeuroLMClassifier:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> NeuroLMClassifier:
         """Tune the model on EEG and labels.
 
         Parameters
@@ -221,6 +223,9 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         y : array-like, shape (n_epochs,)
             Labels as the task names them, the words of its answers, or integers 0 to n - 1, which
             stand for the answers in order (yes/no tasks: No = 0, Yes = 1).
+        groups : array-like, shape (n_epochs,) | None
+            Groups, such as subjects, of which none is both trained on and held out. None (default):
+            single epochs are held out, which of overlapping windows tells too little.
 
         Returns
         -------
@@ -231,137 +236,36 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If labels do not belong to the task, there is only one class, X and y differ in length,
-            tokens come from another encoder, or a parameter is not allowed.
+            tokens come from another encoder, a parameter is not allowed, or there are too few
+            epochs or groups to hold some out.
         """
-        if self.tune not in TUNE:
-            raise ValueError(f"tune must be one of {TUNE}; got {self.tune!r}.")
-        for name in ("batch_size", "max_epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if not self.lr > 0:
-            raise ValueError(f"lr must be above 0; got {self.lr}.")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(
-                f"warmup is a share of the steps, from 0 to below 1; got {self.warmup}."
-            )
-        if not self.grad_clip >= 0:
-            raise ValueError(f"grad_clip must be 0 (off) or above; got {self.grad_clip}.")
-        unknown = [name for name in self.skorch_params if not _is_net_argument(name)]
-        if unknown:
-            raise TypeError(
-                f"Unknown parameters {unknown}. Parameters of the skorch net have a double "
-                f"underscore (optimizer__betas) or are among {_NET_ARGUMENTS}."
-            )
+        check_parameters(self)
         task = get_task(self.task)
-        y = np.asarray(y)
-        positions = task.label_indices(y)
-        classes, index = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(f"y holds a single class, {classes.tolist()}; a classifier needs two.")
-        # Position among the task's answers of each class.
-        answers = task.label_indices(classes)
-        if len(np.unique(positions)) < len(classes):
-            raise ValueError(
-                f"Some labels in {classes.tolist()} stand for the same answer of {task.name!r}; "
-                "name each class one way."
-            )
-        if self.tune is None and task.reads_positions(y) and _is_reordered_by_encoding(task):
-            warn(
-                f"Labels are read as {dict(enumerate(task.labels))}. If they come from "
-                "scikit-learn's label encoding, which sorts (cross_val_predict, VotingClassifier "
-                "and others do it), this is another order: use a Task whose answers are keyed by "
-                "these numbers."
-            )
+        labels = read_labels(task, y, tune=self.tune)
         seed = int(check_random_state(self.random_state).randint(2**31))
         model, encoder_id = self._load_model(seed)
         # Everything that can be refused is, before anything of an earlier fit is replaced.
         tokens = self._as_tokens(X, model, encoder_id)
-        if len(tokens) != len(y):
-            raise ValueError(f"X has {len(tokens)} epochs, but y has {len(y)} labels.")
-        net = self._make_net(model, task, answers, seed)
+        if len(tokens) != len(labels.numbers):
+            raise ValueError(f"X has {len(tokens)} epochs, but y has {len(labels.numbers)} labels.")
+        train: Any = slice(None)
+        held_out = None
+        if holds_out(self):
+            train, rows = hold_out(labels.numbers, groups, self.validation_fraction, seed)
+            held_out = HeldOut(net_inputs(tokens[rows]), labels.numbers[rows])
+        net = self._make_net(model, task, labels.answers, seed, held_out)
         if self.tune is not None:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)  # dropout, if the model has any
-                net.fit(net_inputs(tokens), index.astype(np.int64))
+                torch.manual_seed(seed)  # dropout, if there is any
+                net.fit(net_inputs(tokens[train]), labels.numbers[train])
         model.eval()
-        self.task_, self.classes_, self.tune_, self._answers = task, classes, self.tune, answers
+        if self.tune is None and self.calibration == "temperature":
+            held_out = HeldOut(net_inputs(tokens), labels.numbers)
+        self.temperature_ = self._temperature(model, task, net, held_out)
+        self.task_, self.classes_, self.tune_ = task, labels.classes, self.tune
         self.model_, self.net_, self._encoder_id = model, net, encoder_id
+        self._answers = labels.answers
         return self
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Return the log-probability of each class's answer.
-
-        Parameters
-        ----------
-        X : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray
-            As for ``fit``.
-
-        Returns
-        -------
-        scores : ndarray of float64, shape (n_epochs, n_classes) or (n_epochs,)
-            Log-probability of each answer among all text; for two classes the difference between
-            the second and the first, as scikit-learn has it.
-        """
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the probability of each class among those seen in ``fit``.
-
-        Parameters
-        ----------
-        X : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray
-            As for ``fit``.
-
-        Returns
-        -------
-        proba : ndarray of float64, shape (n_epochs, n_classes)
-            Softmax of the answers' log-probabilities; columns as ``classes_``, rows sum to 1.
-        """
-        scores = self._scores(X)
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
-        return scores / scores.sum(axis=1, keepdims=True)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class with the most likely answer.
-
-        Parameters
-        ----------
-        X : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray
-            As for ``fit``.
-
-        Returns
-        -------
-        y : ndarray, shape (n_epochs,)
-            Labels as given to ``fit``.
-        """
-        best = self._scores(X).argmax(axis=1)
-        return self.classes_[best]
-
-    def answer(self, X: Any, *, max_new_tokens: int = 20) -> list[str]:
-        """Let the model answer in its own words.
-
-        Parameters
-        ----------
-        X : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray
-            As for ``fit``.
-        max_new_tokens : int
-            Longest answer in text tokens. Default 20.
-
-        Returns
-        -------
-        answers : list of str, length n_epochs
-            Generated text, most likely token first. It need not be one of the allowed answers.
-        """
-        check_is_fitted(self, "net_")
-        return write_answers(
-            self.model_,
-            self._as_tokens(X, self.model_, self._encoder_id),
-            self.net_.module_.prompt,
-            max_new_tokens=max_new_tokens,
-            batch_size=self.batch_size,
-            dtype=self.dtype,
-        )
 
     # --- parts -------------------------------------------------------------------------------
 
@@ -379,12 +283,21 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         return model, None if fresh else model.encoder_id()
 
     def _make_net(
-        self, model: NeuroLM, task: Task, answers: NDArray[np.int64], seed: int
+        self,
+        model: NeuroLM,
+        task: Task,
+        answers: NDArray[np.int64],
+        seed: int,
+        held_out: HeldOut | None = None,
     ) -> NeuralNet:
         """Return the net over a model, initialised."""
         encoded = task.encode(model.text_tokenizer, model.config.sep_token_id)
         module = AnswerModule(
-            model, encoded.prompt, [encoded.answers[i] for i in answers], self.dtype
+            model,
+            encoded.prompt,
+            [encoded.answers[i] for i in answers],
+            self.dtype,
+            self.channel_dropout,
         )
         net = make_net(
             module,
@@ -397,13 +310,18 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
             grad_clip=self.grad_clip,
             progress=shows_progress(self.verbose),
             seed=seed,
+            label_smoothing=self.label_smoothing,
+            average=self.average,
+            patience=self.patience,
+            monitor=self.monitor,
+            held_out=held_out,
             **self.skorch_params,
         )
         return net.initialize()
 
     def _as_tokens(self, X: Any, model: NeuroLM, encoder_id: str | None) -> EEGTokens:
         """Return tokens, the only way data come in."""
-        return as_tokens(
+        return cached_tokens(
             X,
             model,
             encoder_id,
@@ -415,17 +333,17 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
             unit=self.unit,
             on_missing=self.on_missing,
             verbose=self.verbose,
+            cache=self.cache,
         )
 
-    def _scores(self, X: Any) -> NDArray[np.float64]:
-        check_is_fitted(self, "net_")
-        tokens = self._as_tokens(X, self.model_, self._encoder_id)
-        if not len(tokens):
-            return np.empty((0, len(self.classes_)))
-        return self.net_.predict_proba(net_inputs(tokens)).astype(np.float64)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")
+    def _temperature(
+        self, model: NeuroLM, task: Task, net: NeuralNet, held_out: HeldOut | None
+    ) -> float:
+        if self.calibration == "temperature":
+            assert held_out is not None
+            return fit_temperature(net.predict_proba(held_out.inputs), held_out.labels)
+        kept = self.calibration == "auto" and self.tune is None
+        return model.config.temperatures.get(task.name, 1.0) if kept else 1.0
 
     # --- pickling ----------------------------------------------------------------------------
 
@@ -435,52 +353,23 @@ class NeuroLMClassifier(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "net_" in state:
             net, model = state.pop("net_"), state.pop("model_")
-            kept = _kept_weights(model, self.tune_, isinstance(self.model, NeuroLMConfig))
-            state["_weights"] = {name: t.detach().cpu().numpy() for name, t in kept.items()}
-            state["_rest_id"] = _rest_id(model, kept)
+            state["_packed"] = pack(
+                model, self.tune_, everything=isinstance(self.model, NeuroLMConfig)
+            )
             state["_history"] = net.history
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        extra = {k: state.pop(k, None) for k in ("_weights", "_rest_id", "_history")}
+        packed, history = state.pop("_packed", None), state.pop("_history", None)
         super().__setstate__(state)
-        if extra["_weights"] is None:
+        if packed is None:
             return
         asked, self.tune = self.tune, self.tune_  # as of fit, whatever was set since
         try:
             model, _ = self._load_model(seed=0)
-            tensors = {name: torch.from_numpy(array) for name, array in extra["_weights"].items()}
-            if _rest_id(model, tensors) != extra["_rest_id"]:
-                raise ValueError(
-                    f"This classifier was tuned from another model than the one that "
-                    f"model={self.model!r} now stands for, so its weights do not fit. Install the "
-                    "version of mne-neurolm, or restore the files, that it was fitted with; or fit "
-                    "again."
-                )
-            model.load_state_dict(tensors, strict=False)
+            unpack(model, packed, self.model)
             net = self._make_net(model, self.task_, self._answers, seed=0)
         finally:
             self.tune = asked
-        net.history_ = extra["_history"]
+        net.history_ = history
         self.model_, self.net_ = model.eval(), net
-
-
-def _kept_weights(model: NeuroLM, tune: str | None, everything: bool) -> dict[str, torch.Tensor]:
-    """Return the weights that a pickle must hold."""
-    if everything:
-        return model.state_dict()
-    trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    return {k: v for k, v in model.state_dict().items() if tune is not None and k in trained}
-
-
-def _rest_id(model: NeuroLM, kept: Container[str]) -> str:
-    """Return a fingerprint of all other weights."""
-    return fingerprint((k, v) for k, v in model.state_dict().items() if k not in kept)
-
-
-def _is_reordered_by_encoding(task: Task) -> bool:
-    return sorted(map(str, task.labels)) != [str(label) for label in task.labels]
-
-
-def _is_net_argument(name: str) -> bool:
-    return "__" in name or name in _NET_ARGUMENTS

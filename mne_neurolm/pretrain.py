@@ -12,14 +12,15 @@ from mne.utils import use_log_level
 
 from .utils.optional import import_optional
 
-_STAGES = ("tokenizer", "autoregressive", "instruct")
+_STAGES = ("tokenizer", "masked", "autoregressive", "instruct")
 _DESCRIPTION = """\
-Train one of the three stages of NeuroLM from a store of recordings, on one process or many:
+Train one of the stages of NeuroLM from a store of recordings, on one process or many:
 
   python -m mne_neurolm.pretrain tokenizer --store STORE --text TEXT --preset tiny --output RUN1
   python -m mne_neurolm.pretrain autoregressive --store STORE --text TEXT --output RUN2 --init RUN1
   python -m mne_neurolm.pretrain instruct --store STORE --text TEXT --output RUN3 --init RUN2 \\
       --tasks workload
+  python -m mne_neurolm.pretrain masked --store STORE --output RUN4 --init RUN1  (as LaBraM)
   torchrun --standalone --nproc-per-node 8 -m mne_neurolm.pretrain tokenizer ...
 
 <stage> --help lists all settings with the defaults of the stage and preset.

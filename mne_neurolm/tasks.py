@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ._paper_tasks import PAPER_TASKS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -46,14 +48,18 @@ class Task:
     options : bool
         List the answers in the prompt as lettered options, and answer with the letter
         (``"(A)"``), as the paper does for tasks with long answers. Default False.
+    phrasings : sequence of str
+        Other wordings of the question. Joint tuning asks in all of them, so that the model follows
+        the meaning and not the letter; predictions are asked for in the question's own. Default
+        none.
 
     Raises
     ------
     ValueError
         If there is no question, there are fewer than two answers, two answers are the same or one
-        is empty, or there are more options than letters.
+        is empty, there are more options than letters, or a wording is empty or there twice.
     TypeError
-        If the answers are no mapping to texts.
+        If the answers are no mapping to texts, or the phrasings no sequence of texts.
 
     Notes
     -----
@@ -72,6 +78,7 @@ class Task:
     question: str
     answers: Mapping[Any, str]
     options: bool = False
+    phrasings: Sequence[str] = ()
     labels: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,11 +106,68 @@ class Task:
                 f"Task {self.name!r} has {len(texts)} options; letters allow {len(_LETTERS)}. "
                 "Use options=False."
             )
+        self._check_phrasings()
         object.__setattr__(self, "answers", dict(self.answers))  # the caller's may change
+        object.__setattr__(self, "phrasings", tuple(self.phrasings))
         object.__setattr__(self, "labels", tuple(self.answers))
 
     def __hash__(self) -> int:
         return hash((self.name, self.question, tuple(self.answers.items()), self.options))
+
+    def _check_phrasings(self) -> None:
+        if isinstance(self.phrasings, str) or not all(
+            isinstance(wording, str) for wording in self.phrasings
+        ):
+            raise TypeError(
+                f"Phrasings of task {self.name!r} must be a sequence of texts, as "
+                f'phrasings=("another wording", ...); got {self.phrasings!r}.'
+            )
+        wordings = [wording.strip() for wording in self.wordings]
+        if "" in wordings or len(set(wordings)) < len(wordings):
+            raise ValueError(
+                f"Wordings of task {self.name!r} must be different and not empty; got {wordings}."
+            )
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """The question and its other wordings."""
+        return (self.question, *self.phrasings)
+
+    def phrased(self, index: int) -> Task:
+        """Return the task with another wording of its question.
+
+        Parameters
+        ----------
+        index : int
+            0 is the question itself, 1 the first of ``phrasings``, and so on.
+
+        Returns
+        -------
+        task : Task
+            The same task, asked in this wording only.
+
+        Raises
+        ------
+        IndexError
+            If there is no such wording.
+
+        Notes
+        -----
+        For a wording that the task does not have, use ``dataclasses.replace(task,
+        question="...")``.
+
+        Examples
+        --------
+        >>> from mne_neurolm import get_task
+        >>> get_task("workload").phrased(1).prompt()
+        'Question: Does this EEG show a high mental workload? Answer:'
+        """
+        wordings = self.wordings
+        if not 0 <= index < len(wordings):
+            raise IndexError(
+                f"Task {self.name!r} has the wordings 0 to {len(wordings) - 1}; got {index}."
+            )
+        return replace(self, question=wordings[index], phrasings=())
 
     def prompt(self, order: Sequence[int] | None = None) -> str:
         """Return the question as the model reads it.
@@ -237,42 +301,7 @@ class Task:
         return order
 
 
-# The six tasks of the paper (Table 5); wording and order of labels as in the released code.
-_TASKS = (
-    Task("tuab", "Is this EEG segment abnormal?", {"No": "No", "Yes": "Yes"}),
-    Task(
-        "tuev",
-        "Which event type does this EEG segment belong to?",
-        {
-            "spsw": "spike and slow wave",
-            "gped": "generalized periodic epileptiform discharge",
-            "pled": "periodic lateralized epileptiform discharge",
-            "eyem": "eye movement",
-            "artf": "artifact",
-            "bckg": "background",
-        },
-        options=True,
-    ),
-    Task(
-        "seed",
-        "Which emotion type does this EEG segment belong to?",
-        {"positive": "Positive", "neutral": "Neutral", "negative": "Negative"},
-    ),
-    Task(
-        "hmc",
-        "Which sleep type does this EEG segment belong to?",
-        {"W": "Wake", "N1": "NREM-1", "N2": "NREM-2", "N3": "NREM-3", "R": "REM"},
-        options=True,
-    ),
-    Task("workload", "Is this EEG segment of high workload?", {"No": "No", "Yes": "Yes"}),
-    Task(
-        "tusl",
-        "Which type does this EEG segment belong to?",
-        {"bckg": "background", "seiz": "seizure", "slow": "slowing"},
-        options=True,
-    ),
-)
-TASKS: dict[str, Task] = {task.name: task for task in _TASKS}
+TASKS: dict[str, Task] = {row["name"]: Task(**row) for row in PAPER_TASKS}
 
 
 def get_task(name: str | Task) -> Task:

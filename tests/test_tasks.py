@@ -219,3 +219,40 @@ def test_encode_in_another_order(stages, small_model):
     encoded = stages.encode(text, small_model.config.sep_token_id, order=[2, 0, 1])
     assert text.decode(encoded.prompt[1:]) == stages.prompt([2, 0, 1])
     assert [text.decode(ids[:-1]) for ids in encoded.answers] == ["B) ", "C) ", "A) "]
+
+
+# --- wordings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_tasks_of_the_paper_have_several_wordings(name):
+    """They are questions of their own, and the first is the paper's."""
+    task = get_task(name)
+    assert len(task.phrasings) >= 3 and task.wordings[0] == task.question
+    assert all(wording.endswith("?") and "(" not in wording for wording in task.wordings)
+    assert len({wording.lower() for wording in task.wordings}) == len(task.wordings)
+    for index, wording in enumerate(task.wordings):
+        asked = task.phrased(index)
+        assert asked.prompt() == PROMPTS[name].replace(task.question, wording)
+        assert asked.answer_texts() == task.answer_texts()
+        assert (asked.name, asked.labels, asked.phrasings) == (name, task.labels, ())
+
+
+def test_wordings_that_are_refused(stages):
+    answers = {"a": "a", "b": "b"}
+    with pytest.raises(IndexError, match="wordings 0 to 0; got 1"):
+        stages.phrased(1)
+    with pytest.raises(IndexError, match="got -1"):
+        stages.phrased(-1)
+    with pytest.raises(TypeError, match="sequence of texts"):
+        Task("t", "Which?", answers, phrasings="What?")
+    for twice in (("Which?",), ("What?", "What? "), (" ",)):
+        with pytest.raises(ValueError, match="different and not empty"):
+            Task("t", "Which?", answers, phrasings=twice)
+
+
+def test_wordings_survive_a_pickle():
+    task = Task("t", "Which?", {"a": "a", "b": "b"}, phrasings=["What?"])
+    assert pickle.loads(pickle.dumps(task)) == task and task.phrasings == ("What?",)
+    assert task != Task("t", "Which?", {"a": "a", "b": "b"})
+    assert hash(task) == hash(pickle.loads(pickle.dumps(task)))

@@ -15,8 +15,10 @@ from .convert import convert_checkpoint, load_converted
 from .neurolm import NeuroLM
 from .text import SEP, load_text_tokenizer
 
-# The model that is part of the package.
-TINY = str(files("mne_neurolm") / "assets" / "tiny")
+# The models that are part of the package: one that has seen no label, and one that is tuned on four
+# tasks. Both have the same neural tokenizer.
+BUNDLED = {name: str(files("mne_neurolm") / "assets" / name) for name in ("tiny", "tiny-joint")}
+TINY = BUNDLED["tiny"]
 
 # The authors' repository on the Hugging Face hub, and what its files are called there.
 RELEASED_REPOSITORY = "Weibang/NeuroLM"
@@ -37,11 +39,12 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
     Parameters
     ----------
     model : str | pathlib.Path | NeuroLM
-        ``"tiny"``, the model that comes with the package; ``"neurolm-b"``, ``"neurolm-l"`` or
-        ``"neurolm-xl"``, the released weights, which are downloaded and converted on first use; a
-        directory that ``save_pretrained`` or ``convert_checkpoint`` wrote; a released ``.pt`` file;
-        or, as str, the id of a hub repository such as ``"user/model"``. A NeuroLM is returned as it
-        is. A leading ``~`` is the home directory; a Path is always a file or folder.
+        ``"tiny"`` or ``"tiny-joint"``, the models that come with the package, the latter tuned to
+        answer; ``"neurolm-b"``, ``"neurolm-l"`` or ``"neurolm-xl"``, the released weights, which
+        are downloaded and converted on first use; a directory that ``save_pretrained`` or
+        ``convert_checkpoint`` wrote; a released ``.pt`` file; or, as str, the id of a hub
+        repository such as ``"user/model"``. A NeuroLM is returned as it is. A leading ``~`` is the
+        home directory; a Path is always a file or folder.
     revision : str | None
         Revision of a hub repository: a branch, tag or commit.
 
@@ -72,8 +75,8 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
         )
     if isinstance(model, NeuroLM):
         return model
-    if is_name and name == "tiny":
-        return NeuroLM.from_pretrained(TINY)
+    if is_name and name in BUNDLED:
+        return NeuroLM.from_pretrained(BUNDLED[name])
     if released:
         return NeuroLM.from_pretrained(_released_directory(name.lower(), revision))
     path = Path(name).expanduser()
@@ -84,8 +87,8 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
     if on_hub:
         return _load_from_hub(name, revision)
     raise ValueError(
-        f"Unknown model {name!r}: choose 'tiny', one of {sorted(RELEASED_MODELS)}, a directory "
-        "with a config.json, a released .pt file, or a hub id such as 'user/model'."
+        f"Unknown model {name!r}: choose one of {[*BUNDLED, *sorted(RELEASED_MODELS)]}, a "
+        "directory with a config.json, a released .pt file, or a hub id such as 'user/model'."
     )
 
 
@@ -149,7 +152,7 @@ def load_language_model(
 
 def is_reloadable(model: object) -> bool:
     """Whether a model can be had again from its name alone, on any machine."""
-    return isinstance(model, str) and (model == "tiny" or model.lower() in RELEASED_MODELS)
+    return isinstance(model, str) and (model in BUNDLED or model.lower() in RELEASED_MODELS)
 
 
 def _load_pt(path: Path) -> NeuroLM:

@@ -8,22 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
-from skorch.callbacks import Callback, GradientNormClipping
+from skorch.callbacks import GradientNormClipping
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..models.neurolm import NeuroLM
 from ..models.scoring import answer_log_probs
 from ..tokens import EEGTokens
 from ..utils.device import autocast
-from ..utils.optional import import_optional
-from .objectives import answer_loss
-from .optim import cosine_factor, parameter_groups
-from .stages import language_model_parts
-
-TUNE = ("full", "lora", "head", None)
-_MIN_LR = 0.1  # share of the peak at the end (Table 9: 5e-4 to 5e-5)
-_LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0}
+from .net_callbacks import CosineSchedule, HeldOut, Validation
+from .optim import parameter_groups
+from .regularization import drop_channels, kept_channels, smoothed_answer_loss
 
 
 class AnswerModule(nn.Module):
@@ -39,12 +33,20 @@ class AnswerModule(nn.Module):
         Ids of each class's answer.
     dtype : str
         Precision, see :func:`~mne_neurolm.utils.device.autocast`.
+    channel_dropout : float
+        Probability that a channel is left out of a batch in training. Default 0.
     """
 
     def __init__(
-        self, model: NeuroLM, prompt: list[int], answers: list[list[int]], dtype: str
+        self,
+        model: NeuroLM,
+        prompt: list[int],
+        answers: list[list[int]],
+        dtype: str,
+        channel_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.channel_dropout = channel_dropout
         self.model = model
         self.prompt = prompt
         self.answers = answers
@@ -57,12 +59,19 @@ class AnswerModule(nn.Module):
         paper; in evaluation mode over the text that may be written.
         """
         # One montage and one length in every batch: the first row speaks for all.
+        hidden, its_channels, its_times = hidden.float(), channels[0], times[0]
+        if self.training and self.channel_dropout:
+            # torch's generator, which fit has seeded
+            rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
+            n_channels = int((its_times == its_times[0]).sum())
+            kept = kept_channels(n_channels, self.channel_dropout, rng)
+            hidden, its_channels, its_times = drop_channels(hidden, its_channels, its_times, kept)
         with autocast(self.dtype, hidden.device):
             return answer_log_probs(
                 self.model,
                 hidden,
-                channels[0],
-                times[0],
+                its_channels,
+                its_times,
                 self.prompt,
                 self.answers,
                 text_only=not self.training,
@@ -74,102 +83,15 @@ class _AnswerLoss(nn.Module):
 
     lengths: Tensor
 
-    def __init__(self, lengths: list[int]) -> None:
+    def __init__(self, lengths: list[int], label_smoothing: float = 0.0) -> None:
         super().__init__()
+        self.label_smoothing = label_smoothing
         self.register_buffer("lengths", torch.tensor(lengths))
 
     def forward(self, log_probs: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        return answer_loss(log_probs, labels, self.lengths)
-
-
-class _CosineSchedule(Callback):
-    """Linear warm-up and half a cosine over all steps of a fit, with a progress bar."""
-
-    def __init__(self, warmup: float, progress: bool) -> None:
-        self.warmup = warmup
-        self.progress = progress
-
-    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Start from the first step."""
-        self.step_ = 0
-
-    def on_epoch_begin(
-        self,
-        net: NeuralNet,
-        dataset_train: Any = None,
-        dataset_valid: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Count the steps of the fit, once it is known what ``train_split`` leaves for training."""
-        if self.step_:
-            return
-        per_epoch = max(1, -(-len(dataset_train) // net.batch_size))
-        self.n_steps_ = per_epoch * net.max_epochs
-        self.bar_ = tqdm(total=self.n_steps_, desc="tune", disable=not self.progress, leave=False)
-
-    def on_batch_begin(
-        self, net: NeuralNet, batch: Any = None, training: bool | None = None, **kwargs: Any
-    ) -> None:
-        """Set the learning rate."""
-        if not training:
-            return
-        factor = cosine_factor(
-            self.step_, self.n_steps_, warmup=int(self.warmup * self.n_steps_), floor=_MIN_LR
-        )
-        for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * factor
-        self.step_ += 1
-        self.bar_.update()
-
-    def on_batch_end(
-        self,
-        net: NeuralNet,
-        batch: Any = None,
-        training: bool | None = None,
-        loss: Tensor | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Stop when the loss is no number any more."""
-        if training and loss is not None and not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is {float(loss.detach())} at step {self.step_} of {self.n_steps_}; "
-                f"lower lr={net.lr}, or look for extreme values in the data."
-            )
-
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Close the progress bar."""
-        if hasattr(self, "bar_"):
-            self.bar_.close()
-
-
-def prepare_tuning(model: NeuroLM, tune: str | None) -> None:
-    """Choose what is trained, and add adapters for ``"lora"``.
-
-    Parameters
-    ----------
-    model : NeuroLM
-        The model, changed in place.
-    tune : "full" | "lora" | "head" | None
-        See :class:`~mne_neurolm.NeuroLMClassifier`.
-    """
-    if tune is None:
-        return
-    model.requires_grad_(False)
-    if tune == "full":
-        for part in language_model_parts(model):
-            part.requires_grad_(True)
-    elif tune == "head":
-        model.lm_head.requires_grad_(True)
-    elif tune == "lora":
-        peft = import_optional("peft", extra="train", purpose="tune='lora'")
-        config = peft.LoraConfig(
-            target_modules="all-linear",
-            # GPT-2 keeps its linear weights transposed.
-            fan_in_fan_out=model.config.text_config.model_type == "gpt2",
-            **_LORA,
-        )
-        peft.inject_adapter_in_model(config, model.backbone)
+        smoothing = self.label_smoothing if self.training else 0.0
+        return smoothed_answer_loss(log_probs, labels, self.lengths, smoothing)
 
 
 def make_net(
@@ -184,10 +106,17 @@ def make_net(
     grad_clip: float,
     progress: bool,
     seed: int,
+    label_smoothing: float = 0.0,
+    average: float = 0.0,
+    patience: int | None = None,
+    monitor: str = "loss",
+    held_out: HeldOut | None = None,
     **skorch_params: Any,
 ) -> NeuralNet:
     """Return the net, not yet initialised; parameters as for the classifier."""
-    callbacks = [("schedule", _CosineSchedule(warmup, progress))]
+    callbacks: list[tuple[str, Any]] = [("schedule", CosineSchedule(warmup, progress))]
+    if average or held_out is not None:
+        callbacks.append(("validation", Validation(held_out, patience, monitor, average)))
     if grad_clip > 0:
         callbacks.append(("grad_clip", GradientNormClipping(grad_clip)))
     callbacks += skorch_params.pop("callbacks", None) or []
@@ -213,6 +142,7 @@ def make_net(
         tune=tune,
         criterion=_AnswerLoss,
         criterion__lengths=[len(answer) for answer in module.answers],
+        criterion__label_smoothing=label_smoothing,
         weight_decay=weight_decay,
         lr=lr,
         max_epochs=max_epochs,

@@ -15,6 +15,7 @@ import tyro
 import yaml
 from mne.utils import warn
 
+from .ablations import apply_ablation
 from .config import (
     CheckpointConfig,
     DataConfig,
@@ -25,6 +26,7 @@ from .config import (
     recipe,
 )
 from .rundir import RunDirectory
+from .tuning_config import TuningConfig
 
 _GROUPS = ("training", "data", "model", "checkpoint", "runtime")
 # What may differ when a run resumes: none of it changes which windows a step has. Another length
@@ -36,6 +38,7 @@ _MAY_CHANGE = {
     "store",
     "text",
     "init",
+    "cache",
     "data.num_workers",
     "training.progress",
     "training.micro_batch_size",
@@ -61,16 +64,23 @@ class Arguments:
         Size of the model.
     init : str | None
         Run or model of the stage before.
+    ablation : str | None
+        An ablation of the paper, which changes the recipe: "temporal-only", "labram" and others.
     tasks : tuple of str
         Stage instruct: names of tasks, or YAML files that describe some.
     shuffle_options : bool
         Stage instruct: list the options of multiple-choice tasks in random order.
+    cache : Path | None
+        Stage instruct: folder for the frozen encoder's hidden states, which are then computed once
+        and not in every epoch; all processes must see it. None: no cache.
     resume : bool
         Go on with the run in the output folder.
     config : Path | None
         YAML or TOML file of settings; flags go before it.
     training : TrainingConfig
         Optimiser, schedule and batches.
+    tuning : TuningConfig
+        Stage instruct: what is tuned, the mixture of tasks, and when it is enough.
     data : DataConfig
         Windows.
     model : ModelConfig
@@ -86,11 +96,14 @@ class Arguments:
     text: Path | None = None
     preset: Literal["tiny", "b", "l", "xl"] = "tiny"
     init: str | None = None
+    ablation: str | None = None
     tasks: tuple[str, ...] = ()
     shuffle_options: bool = False
+    cache: Path | None = None
     resume: bool = False
     config: Path | None = None
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")]
+    tuning: TuningConfig = field(default_factory=TuningConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -105,7 +118,7 @@ class Arguments:
     def as_values(self) -> dict[str, Any]:
         """Return everything as plain values, paths absolute, for a YAML file."""
         values = _plain(dataclasses.asdict(self))
-        for name in ("store", "output", "text", "init"):
+        for name in ("store", "output", "text", "init", "cache"):
             values[name] = _absolute(values[name], always=name != "init")
         values["tasks"] = [_absolute(task) for task in values["tasks"]]
         values = {"stage": values.pop("stage"), **values}
@@ -119,7 +132,7 @@ def parse(stage: str, argv: Sequence[str]) -> Arguments:
 
     Parameters
     ----------
-    stage : "tokenizer" | "autoregressive" | "instruct"
+    stage : "tokenizer" | "masked" | "autoregressive" | "instruct"
         The stage.
     argv : sequence of str
         Flags.
@@ -127,20 +140,22 @@ def parse(stage: str, argv: Sequence[str]) -> Arguments:
     Returns
     -------
     arguments : Arguments
-        Flags over the file of ``--config`` over the recipe of the preset; with ``--resume`` over
-        the run's own settings.
+        Flags over the file of ``--config`` over the ablation over the recipe of the preset; with
+        ``--resume`` over the run's own settings.
 
     Raises
     ------
     SystemExit
         If a flag is unknown or has a value that is not allowed; the reason is on standard error.
     ValueError
-        If a file cannot be read, or a run is resumed with other settings than it began with.
+        If a file cannot be read, a run is resumed with other settings than it began with, or there
+        is no such ablation or it does not touch the stage.
     FileNotFoundError
         If there is no run to resume.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset")
+    first.add_argument("--ablation")
     first.add_argument("--config", type=Path)
     first.add_argument("--output", type=Path)
     first.add_argument("--resume", action="store_true")
@@ -155,7 +170,8 @@ def parse(stage: str, argv: Sequence[str]) -> Arguments:
         if resume or (_was_restarted() and run.config.exists()):
             return _resume(stage, argv, from_file, run, program)
     preset = early.preset or from_file.get("preset") or "tiny"
-    default: Any = _from_recipe(stage, preset)
+    ablation = early.ablation or from_file.get("ablation")
+    default: Any = _from_recipe(stage, preset, ablation)
     if from_file:
         default = _over(default, from_file, f"{early.config} for {program}")
     return _parse_flags(argv, default, program)
@@ -166,11 +182,14 @@ def _was_restarted() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
-def _from_recipe(stage: str, preset: str) -> Arguments:
+def _from_recipe(stage: str, preset: str, ablation: str | None = None) -> Arguments:
     settings = recipe(stage, preset if preset in ("tiny", "b", "l", "xl") else "tiny")
+    options: dict[str, Any] = {}
+    if ablation is not None:
+        settings, options = apply_ablation(ablation, stage, settings)
     groups = {name: getattr(settings, name) for name in _GROUPS}
     missing: Any = tyro.MISSING
-    return Arguments(store=missing, output=missing, stage=stage, **groups)
+    return Arguments(store=missing, output=missing, stage=stage, **groups, **options)
 
 
 def _over(default: Arguments, from_file: dict[str, Any], program: str) -> Arguments:

@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .running import CheckpointConfig, RuntimeConfig
+
+# The paper's; "masked" is LaBraM's, which may take the place of "autoregressive".
 STAGES = ("tokenizer", "autoregressive", "instruct")
+ALL_STAGES = ("tokenizer", "masked", "autoregressive", "instruct")
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -42,7 +46,16 @@ class TrainingConfig:
     text_batch_size, text_length : int
         Rows of text per step, all processes together, and tokens per row.
     alignment : float
-        Stage 1: strength of the alignment with text at the end of training. 1 is the paper's.
+        Stage 1: strength of the alignment with text at the end of training. 1 is the paper's, 0
+        its Figure 11.
+    mask_ratio : float
+        Stage ``masked``: share of the patches that are hidden. Default 0.5 (LaBraM).
+    montage_subsets : float
+        Largest share of the channels that is left out of a step's windows. Each step draws its
+        share evenly from 0 to this. Default 0, as in the paper.
+    amplitude_jitter : float
+        Standard deviation of the natural logarithm of a gain per channel and step. Default 0, as in
+        the paper.
     seed : int
         Seed of everything random.
     progress : bool
@@ -62,6 +75,9 @@ class TrainingConfig:
     text_batch_size: int = 4
     text_length: int = 256
     alignment: float = 1.0
+    mask_ratio: float = 0.5
+    montage_subsets: float = 0.0
+    amplitude_jitter: float = 0.0
     seed: int = 0
     progress: bool = True
 
@@ -83,6 +99,16 @@ class TrainingConfig:
         for name in ("weight_decay", "grad_clip", "alignment"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more; got {getattr(self, name)}.")
+        if not 0 <= self.montage_subsets < 1 or not 0 <= self.amplitude_jitter < float("inf"):
+            raise ValueError(
+                "montage_subsets is a share of the channels, 0 or more and below 1, and "
+                "amplitude_jitter 0 or more; got "
+                f"{self.montage_subsets} and {self.amplitude_jitter}."
+            )
+        if not 0 < self.mask_ratio < 1:
+            raise ValueError(
+                f"mask_ratio is a share of the patches, above 0 and below 1; got {self.mask_ratio}."
+            )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be 0 or more and below 1; got {self.betas}.")
         if not 0 < self.min_lr <= self.lr:
@@ -110,6 +136,9 @@ class DataConfig:
     val_fraction : float
         Share of subjects held out for validation, when the store does not say which recordings are
         for validation. Default 0.05.
+    train_fraction : float
+        Share of the training windows, of each task, to train on; which ones depends on the seed.
+        Default 1. The paper's Figure 6 varies it for instruction tuning.
     max_val_windows : int
         Most windows that validation looks at. Default 2048.
     text_val_fraction : float
@@ -121,6 +150,7 @@ class DataConfig:
     max_tokens: int = 1024
     min_seconds: int = 2
     val_fraction: float = 0.05
+    train_fraction: float = 1.0
     max_val_windows: int = 2048
     text_val_fraction: float = 0.02
     num_workers: int = 2
@@ -131,6 +161,10 @@ class DataConfig:
                 raise ValueError(
                     f"{name} must be 0 or more and below 1; got {getattr(self, name)}."
                 )
+        if not 0 < self.train_fraction <= 1:
+            raise ValueError(
+                f"train_fraction must be above 0 and at most 1; got {self.train_fraction}."
+            )
         if not 1 <= self.min_seconds <= 64:
             raise ValueError(f"min_seconds must be 1 to 64; got {self.min_seconds}.")
         if self.max_tokens < 1 or self.num_workers < 0 or self.max_val_windows < 1:
@@ -151,16 +185,24 @@ class ModelConfig:
         causal language model of transformers (the paper: ``gpt2``, ``gpt2-medium``, ``gpt2-xl``),
         ``"tiny"`` for the bundled model's, or None for random weights. Nothing is downloaded unless
         a hub id is named here.
-    codebook_size, codebook_decay, commitment_weight, dead_code_threshold, frequency_target
+    allow_untrained : bool
+        Stage ``instruct``: let ``--init`` be a run of the stage ``tokenizer``, whose language model
+        has seen no EEG (paper, Figure 8). Default False: that is most likely a mistake.
+    codebook_size, codebook_decay, commitment_weight, dead_code_threshold, reconstruction,
+    frequency_target, hidden_target_weight, scalp_components
         See :class:`~mne_neurolm.NeuroLMConfig`.
     """
 
     language_model: str | None = None
+    allow_untrained: bool = False
     codebook_size: int | None = None
     codebook_decay: float | None = None
     commitment_weight: float | None = None
     dead_code_threshold: float | None = None
-    frequency_target: Literal["magnitude", "log_magnitude"] | None = None
+    reconstruction: Literal["both", "temporal", "frequency"] | None = None
+    frequency_target: Literal["magnitude", "log_magnitude", "amplitude_phase"] | None = None
+    hidden_target_weight: float | None = None
+    scalp_components: int | None = None
 
     def overrides(self) -> dict[str, Any]:
         """Return the arguments of :class:`~mne_neurolm.NeuroLMConfig` that are set."""
@@ -169,85 +211,12 @@ class ModelConfig:
             "codebook_decay",
             "commitment_weight",
             "dead_code_threshold",
+            "reconstruction",
             "frequency_target",
+            "hidden_target_weight",
+            "scalp_components",
         )
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-
-@dataclass(kw_only=True, slots=True, frozen=True)
-class CheckpointConfig:
-    """When the state of a run is saved. May change when a run resumes.
-
-    Attributes
-    ----------
-    every_minutes : float | None
-        Minutes between checkpoints. Default 15. None: not by time.
-    every_steps : int | None
-        Steps between checkpoints. Default None: not by steps.
-    keep_last : int
-        Checkpoints to keep, beside the best. Default 2.
-    asynchronous : bool
-        Write while training goes on. Default True.
-    publish : "last" | "best"
-        Which weights become the final model: the last, or those of the epoch with the lowest
-        validation loss. Default ``"last"``.
-    """
-
-    every_minutes: float | None = 15.0
-    every_steps: int | None = None
-    keep_last: int = 2
-    asynchronous: bool = True
-    publish: Literal["last", "best"] = "last"
-
-    def __post_init__(self) -> None:
-        for name in ("every_minutes", "every_steps", "keep_last"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be positive; got {value}.")
-
-
-@dataclass(kw_only=True, slots=True, frozen=True)
-class RuntimeConfig:
-    """Where and how the computation runs. May change when a run resumes.
-
-    Attributes
-    ----------
-    device : "auto" | "cpu" | "cuda"
-        Default ``"auto"``: a GPU if there is one.
-    precision : "auto" | "float32" | "bfloat16"
-        Precision of matrix products. Default ``"auto"``: bfloat16 on GPUs that have it, float32
-        elsewhere. Weights, moments, losses and the codebook are float32 always.
-    strategy : "ddp" | "fsdp"
-        Several processes: replicate the model (default), or shard weights, gradients and moments
-        (FSDP2), which XL needs.
-    compile : bool
-        Compile the transformer blocks with ``torch.compile``. Default False.
-    activation_checkpointing : bool
-        Compute activations again in the backward pass in place of keeping them. Default False.
-    trackers : tuple of str
-        ``"tensorboard"`` (default) and ``"wandb"``, whose key is read from the environment
-        variable WANDB_API_KEY. ``metrics.jsonl`` is written always.
-    log_every : int
-        Steps between lines of ``metrics.jsonl``. Default 1.
-    max_skipped : int
-        Stop after this many steps in a row whose loss or gradient is not finite. Default 5.
-    """
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    compile: bool = False
-    activation_checkpointing: bool = False
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
-    log_every: int = 1
-    max_skipped: int = 5
-
-    def __post_init__(self) -> None:
-        if self.log_every < 1 or self.max_skipped < 1:
-            raise ValueError(
-                "log_every and max_skipped must be at least 1; got "
-                f"{self.log_every} and {self.max_skipped}."
-            )
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -307,6 +276,19 @@ INSTRUCTION_DEFAULTS = TrainingConfig(
     text_batch_size=128,
     text_length=1024,
 )
+# LaBraM's second stage, from its released script (README.md and run_labram_pretraining.py of
+# 935963004/LaBraM, base size): 64 windows on each of 8 GPUs, warm-up for 5 of 50 epochs.
+MASKED_DEFAULTS = TrainingConfig(
+    max_epochs=50,
+    batch_size=512,
+    lr=5e-4,
+    min_lr=1e-5,
+    warmup=0.1,
+    weight_decay=0.05,
+    betas=(0.9, 0.98),
+    grad_clip=3.0,
+    mask_ratio=0.5,
+)
 
 # The tiny model is 45 times smaller than NeuroLM-B and sees hours, not years: higher rates, small
 # batches, short windows, and a codebook that moves faster than its encoder settles (with the
@@ -324,6 +306,8 @@ _TINY = {
             text_batch_size=4,
             text_length=129,
             alignment=0.1,
+            montage_subsets=0.6,
+            amplitude_jitter=0.2,
         ),
         data=_TINY_DATA,
         model=ModelConfig(
@@ -332,11 +316,33 @@ _TINY = {
             commitment_weight=0.1,
             codebook_decay=0.9,
             dead_code_threshold=0.5,
+            hidden_target_weight=1.0,
+            scalp_components=64,
         ),
+    ),
+    "masked": RunConfig(
+        training=TrainingConfig(
+            max_epochs=6,
+            batch_size=16,
+            lr=1e-3,
+            min_lr=1e-4,
+            weight_decay=0.05,
+            betas=(0.9, 0.98),
+            grad_clip=3.0,
+        ),
+        data=_TINY_DATA,
+        model=ModelConfig(language_model="tiny"),
     ),
     "autoregressive": RunConfig(
         training=TrainingConfig(
-            max_epochs=4, batch_size=16, lr=1e-3, min_lr=1e-4, text_batch_size=4, text_length=129
+            max_epochs=4,
+            batch_size=16,
+            lr=1e-3,
+            min_lr=1e-4,
+            text_batch_size=4,
+            text_length=129,
+            montage_subsets=0.6,
+            amplitude_jitter=0.2,
         ),
         data=_TINY_DATA,
         model=ModelConfig(language_model="tiny"),
@@ -351,6 +357,7 @@ _TINY = {
 }
 _PUBLISHED = {
     "tokenizer": RunConfig(training=TOKENIZER_DEFAULTS),
+    "masked": RunConfig(training=MASKED_DEFAULTS),
     "autoregressive": RunConfig(training=AUTOREGRESSIVE_DEFAULTS),
     "instruct": RunConfig(training=INSTRUCTION_DEFAULTS),
 }
@@ -361,7 +368,7 @@ def recipe(stage: str, preset: str) -> RunConfig:
 
     Parameters
     ----------
-    stage : "tokenizer" | "autoregressive" | "instruct"
+    stage : "tokenizer" | "masked" | "autoregressive" | "instruct"
         The stage.
     preset : "tiny" | "b" | "l" | "xl"
         The size. The three published ones share the recipe of the released scripts.
@@ -376,8 +383,8 @@ def recipe(stage: str, preset: str) -> RunConfig:
     ValueError
         If there is no such stage or size.
     """
-    if stage not in STAGES:
-        raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    if stage not in ALL_STAGES:
+        raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(ALL_STAGES)}.")
     if preset not in ("tiny", "b", "l", "xl"):
         raise ValueError(f"Unknown preset {preset!r}; choose one of tiny, b, l, xl.")
     return (_TINY if preset == "tiny" else _PUBLISHED)[stage]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 from ..models.config import NeuroLMConfig
 from ..patches import MAX_SECONDS, PATCH_SIZE
-from .config import STAGES, TrainingConfig
+from .config import ALL_STAGES, TrainingConfig
 from .peak import measured_peak, peak_flops
 from .sizes import network_sizes
 
@@ -54,7 +54,7 @@ def step_flops(
     ----------
     config : NeuroLMConfig
         The model.
-    stage : "tokenizer" | "autoregressive" | "instruct"
+    stage : "tokenizer" | "masked" | "autoregressive" | "instruct"
         The stage.
     n_windows : float
         EEG windows of the step.
@@ -92,6 +92,12 @@ def step_flops(
             trained += net.domain.flops(n_windows * n + words, 1)
             spared += 2.0 * net.domain.first * words
         return 3 * trained - spared + assigning
+    if stage == "masked":
+        # Two views through a trained encoder; together they hide every patch once. Patches have no
+        # gradient.
+        trained = 2 * encoding + net.predictor.flops(n_windows, n)
+        spared = 2 * 2.0 * net.encoder.first * n_windows * n
+        return encoding + coding + assigning + 3 * trained - spared
     if stage == "autoregressive":
         frozen = net.n_encoders * encoding + coding + assigning
     else:
@@ -139,7 +145,7 @@ def run_flops(
     ----------
     config : NeuroLMConfig
         The model.
-    stage : "tokenizer" | "autoregressive" | "instruct"
+    stage : "tokenizer" | "masked" | "autoregressive" | "instruct"
         The stage.
     training : TrainingConfig
         Epochs, and text per window.
@@ -249,7 +255,7 @@ def training_memory(
     ----------
     config : NeuroLMConfig
         The model.
-    stage : "tokenizer" | "autoregressive" | "instruct"
+    stage : "tokenizer" | "masked" | "autoregressive" | "instruct"
         The stage.
     n_windows : int
         Windows that one process puts through the network at a time.
@@ -292,6 +298,9 @@ def training_memory(
     size, cast = (2, 2) if precision == "bfloat16" else (4, 0)
     if stage == "tokenizer":
         trained, matrices = net.n_vq, net.n_matrices_vq
+    elif stage == "masked":
+        trained = net.n_encoder + net.n_predictor
+        matrices = net.n_matrices_encoder + net.predictor.weights
     else:
         trained, matrices = net.n_language, net.n_matrices_language
     if strategy == "fsdp" and n_processes > 1:
@@ -307,6 +316,12 @@ def training_memory(
         n = n_windows * n_channels * n_seconds
         activations = _tokenizer_activations(config, n, size, activation_checkpointing)
         transient = 4.0 * min(n, _ASSIGNED_AT_A_TIME) * config.codebook_size
+    elif stage == "masked":
+        n = n_windows * n_channels * n_seconds
+        activations = 2 * _encoder_activations(config, n, size, activation_checkpointing)
+        # Rows that are predicted, once each, and the log-softmax over their codes.
+        activations += n * (size * config.n_embd + 4 * config.codebook_size)
+        transient = (8 + cast) * n * config.codebook_size / 2
     else:
         language = config.text_config
         vocabulary = language.vocab_size + config.codebook_size
@@ -346,17 +361,23 @@ def _tokenizer_activations(
 ) -> float:
     """Return the bytes that stage 1 keeps of n patches for the backward pass."""
     width, decoder_width = config.n_embd, config.decoder_n_embd
-    kept = _transformer_activations(n, config.n_layer, width, size, checkpointing)
-    kept += 2 * _transformer_activations(
+    n_decoders = network_sizes(config).n_decoders
+    kept = _encoder_activations(config, n, size, checkpointing)
+    kept += n_decoders * _transformer_activations(
         n, config.decoder_n_layer, decoder_width, size, checkpointing
     )
-    # Of three convolutions the outputs, their norms and those' GELUs.
+    # The two layers of the heads, which are float32 for codes; both targets and both errors.
+    kept += n * (width * 8 + n_decoders * 2 * size * decoder_width)
+    return kept + n * (n_decoders + 1) * 4 * PATCH_SIZE
+
+
+def _encoder_activations(config: NeuroLMConfig, n: float, size: int, checkpointing: bool) -> float:
+    """Return the bytes that an encoder keeps of n patches for the backward pass."""
+    kept = _transformer_activations(n, config.n_layer, config.n_embd, size, checkpointing)
+    # Of three convolutions the outputs, their norms and those' GELUs; the patches, and the
+    # embedding before its GELU.
     maps = PATCH_SIZE // 8 * config.conv_channels
-    kept += n * 3 * maps * (8 + size)
-    # Embedding before its GELU, and the two layers of three heads, which are float32 for codes;
-    # patches, both targets and both errors.
-    kept += n * (width * (size + 8) + 2 * 2 * size * decoder_width)
-    return kept + n * 4 * 4 * PATCH_SIZE
+    return kept + n * (3 * maps * (8 + size) + config.n_embd * size + 4 * PATCH_SIZE)
 
 
 def _transformer_activations(
@@ -370,9 +391,9 @@ def _transformer_activations(
 
 
 def _check_stage(config: NeuroLMConfig, stage: str) -> None:
-    if stage not in STAGES:
-        raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
-    if stage != "tokenizer" and config.text_config is None:
+    if stage not in ALL_STAGES:
+        raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(ALL_STAGES)}.")
+    if stage not in ("tokenizer", "masked") and config.text_config is None:
         raise ValueError(
             f"Stage {stage!r} trains a language model, which the configuration lacks; set its "
             "text_config, or take a preset."

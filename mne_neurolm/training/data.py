@@ -259,7 +259,9 @@ class TokensSource(Source):
         tokens = self.data[int(self.windows.recording[rows[0]])]
         fields = self._template(bucket, rows)
         fields["channels"] = torch.from_numpy(tokens.channels)
-        hidden = torch.from_numpy(tokens.hidden[self.windows.start[rows]])
+        # Copied out of a memory map, if it is one, and single precision in any case.
+        states = np.asarray(tokens.hidden[self.windows.start[rows]], dtype=np.float32)
+        hidden = torch.from_numpy(states)
         return EEGBatch(hidden=hidden, **fields)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..models.hub import load_model
-from ..models.inference import as_tokens
 from ..models.neurolm import NeuroLM
 from ..models.text import encode_text
 from ..tasks import Task, get_task
@@ -17,15 +17,22 @@ from ..tokens import EEGTokens
 from ..utils.device import resolve_device
 from .config import INSTRUCTION_DEFAULTS, TrainingConfig
 from .data import TokensSource
-from .memory import fit, per_gpu, set_windows
-from .plan import Plan
-from .stages import InstructionStage
+from .hidden_cache import HiddenCache, as_cache, cached_tokens
+from .instruction_stage import InstructionStage
+from .memory import IN_MEMORY, per_gpu, set_windows
+from .plan import Plan, Windows
+from .recorder import Recorder
+from .sampling import make_plan
+from .task_trainer import BestWeights, TaskTrainer
+from .tuning_config import TuningConfig
+
+_Data = Mapping[str | Task, tuple[Any, Any]]
 
 
 class _Set(NamedTuple):
-    """Samples of one task."""
+    """Samples of one task, which is given by its number."""
 
-    task: Task
+    task: int
     tokens: EEGTokens
     labels: np.ndarray
 
@@ -36,6 +43,19 @@ def tune_instructions(
     *,
     text: str | None = None,
     shuffle_options: bool = False,
+    tune: str = "full",
+    sampling: str = "size",
+    sampling_temperature: float = 2.0,
+    class_balanced: bool = False,
+    phrasings: bool = True,
+    validation: Mapping[str | Task, tuple[Any, Any]] | None = None,
+    patience: int | None = None,
+    monitor: str = "loss",
+    calibration: str | None = None,
+    cache: str | Path | HiddenCache | None = None,
+    channel_dropout: float = 0.0,
+    label_smoothing: float = 0.0,
+    average: float = 0.0,
     config: TrainingConfig | None = None,
     device: str = "auto",
 ) -> NeuroLM:
@@ -54,6 +74,46 @@ def tune_instructions(
     shuffle_options : bool
         List the options of multiple-choice tasks in random order, so that the model must read
         them (paper, Figure 5). Default False.
+    tune : "full" | "lora" | "head"
+        What is trained: the whole language model (default); low-rank adapters beside its matrices
+        (needs ``peft``), which are merged at the end; or its last transformer block with what
+        follows it.
+    sampling : "size" | "balanced" | "temperature"
+        Share of each task, of n epochs, in what is trained on: proportional to n (default), the
+        same for all, or proportional to ``n ** (1 / sampling_temperature)`` (Raffel et al. 2020,
+        section 3.5.2).
+    sampling_temperature : float
+        Default 2.
+    class_balanced : bool
+        Let the classes of a task have the same share. Default False.
+    phrasings : bool
+        Ask in one of the task's wordings, drawn for every batch. Default True; False asks in the
+        question's own only.
+    validation : mapping of task to (X, y) | None
+        EEG of other people, as in ``data``, of all tasks or some. It is answered after every epoch.
+        None (default): no validation.
+    patience : int | None
+        A task that has not improved on its validation data for this many epochs in a row is left
+        out of those that follow; tuning ends when all are. The weights of the epoch with the best
+        mean over the tasks are kept. Tasks without validation data stay to the end. Default None:
+        all epochs, and the weights of the last.
+    monitor : "loss" | "balanced_accuracy"
+        What must improve: negative log-likelihood of the right answers among the task's, as a share
+        of chance's (default), or balanced accuracy.
+    calibration : "temperature" | None
+        Fit a temperature per task on its validation data (Guo et al. 2017) and keep it as
+        ``model.config.temperatures[task name]``, where :class:`NeuroLMClassifier` with
+        ``tune=None`` finds it, also after saving and loading. Default None.
+    cache : str | pathlib.Path | HiddenCache | None
+        Folder in which the frozen encoder's hidden states are kept, so that it runs once for the
+        same EEG. Default None: no cache.
+    channel_dropout : float
+        Probability that a channel's tokens are left out of a batch. Default 0.
+    label_smoothing : float
+        Weight that is taken from the right answer and spread over all. Default 0.
+    average : float
+        Decay of an exponential moving average of the weights, such as 0.99; the average is what is
+        validated and returned. Default 0: the weights as they are.
     config : TrainingConfig | None
         None: Table 9 with the batches of one GPU.
     device : str
@@ -63,13 +123,21 @@ def tune_instructions(
     -------
     model : NeuroLM
         A tuned copy, in evaluation mode, to be given to :class:`NeuroLMClassifier` with
-        ``tune=None``, one classifier per task. ``model.history`` holds the losses per epoch.
+        ``tune=None``, one classifier per task. ``model.history`` holds the losses per epoch, those
+        of the validation data as ``val_<task>_loss`` and ``val_<task>_balanced_accuracy``.
 
     Raises
     ------
     ValueError
         If there is no task or no epoch, a label does not belong to its task, X and y differ in
-        length, or tokens come from another encoder.
+        length, tokens come from another encoder, two tasks have the same name, a parameter is not
+        allowed, or ``patience`` or ``calibration`` is asked for without ``validation``.
+    ImportError
+        If ``tune="lora"`` and ``peft`` is not installed.
+
+    Notes
+    -----
+    Which epochs a batch has is a function of ``config.seed`` and the step, whatever is left out.
 
     Examples
     --------
@@ -79,42 +147,102 @@ def tune_instructions(
     """
     if not data:
         raise ValueError("No data: pass {task: (X, y), ...} with at least one task.")
+    values: dict[str, Any] = {  # checked by the settings themselves
+        "tune": tune,
+        "sampling": sampling,
+        "sampling_temperature": sampling_temperature,
+        "class_balanced": class_balanced,
+        "phrasings": phrasings,
+        "patience": patience,
+        "monitor": monitor,
+        "calibration": calibration,
+        "channel_dropout": channel_dropout,
+        "label_smoothing": label_smoothing,
+        "average": average,
+    }
+    tuning = TuningConfig(**values)
+    if tuning.needs_validation and not validation:
+        raise ValueError(
+            "patience and calibration need validation={task: (X, y), ...}, of people who are not "
+            "in the data."
+        )
     model = copy.deepcopy(load_model(model))
     model._require_language_model()
     config = config or per_gpu(INSTRUCTION_DEFAULTS)
     model.to(resolve_device(device))
-    encoder_id = model.encoder_id()
-    sets = [_make_set(model, encoder_id, get_task(task), *xy) for task, xy in data.items()]
+    tasks = [get_task(task) for task in data]
+    store = as_cache(cache)
+    sets = _make_sets(model, tasks, data, store)
+    held_out = _make_sets(model, tasks, validation or {}, store)
     stage = InstructionStage(
-        model,
-        [s.task for s in sets],
-        shuffle_options=shuffle_options,
-        seed=config.seed,
+        model, tasks, shuffle_options=shuffle_options, tuning=tuning, seed=config.seed
     )
-    windows = set_windows(
+    windows = _windows(sets)
+    plan = make_plan(
+        windows,
+        config.batch_size,
+        config.seed,
+        sampling=sampling,
+        temperature=sampling_temperature,
+        class_balanced=class_balanced,
+    )
+    corpus = None if text is None else np.asarray(encode_text(model.text_tokenizer, text))
+    trainer = TaskTrainer(
+        stage,
+        TokensSource([s.tokens for s in sets], windows, plan, weights=stage.weights),
+        config,
+        validation=_validation(held_out, stage, config) if held_out else None,
+        text=corpus,
+        runtime=IN_MEMORY,
+        recorder=Recorder() if patience is None else BestWeights(),
+    )
+    model.history = trainer.fit()
+    trainer.conclude()
+    return model
+
+
+def _make_sets(
+    model: NeuroLM, tasks: Sequence[Task], data: _Data, cache: HiddenCache | None
+) -> list[_Set]:
+    encoder_id = model.encoder_id()
+    numbers = {task.name: number for number, task in enumerate(tasks)}
+    sets = []
+    for key, (X, y) in data.items():
+        task = get_task(key)
+        if task.name not in numbers:
+            raise ValueError(
+                f"There is validation data for task {task.name!r}, but no data to train on; tasks "
+                f"are {list(numbers)}."
+            )
+        tokens = cached_tokens(X, model, encoder_id, cache=cache)
+        if not len(tokens):
+            raise ValueError(f"Task {task.name!r} has no epochs; leave it out, or pass some.")
+        labels = task.label_indices(y)
+        if len(labels) != len(tokens):
+            raise ValueError(f"Task {task.name!r}: {len(tokens)} epochs, but {len(labels)} labels.")
+        sets.append(_Set(numbers[task.name], tokens, labels))
+    return sets
+
+
+def _windows(sets: Sequence[_Set]) -> Windows:
+    return set_windows(
         [
-            (s.tokens.channels[: s.tokens.n_channels].tolist(), s.tokens.n_seconds, i)
-            for i, s in enumerate(sets)
+            (s.tokens.channels[: s.tokens.n_channels].tolist(), s.tokens.n_seconds, s.task)
+            for s in sets
         ],
         [len(s.labels) for s in sets],
         [s.labels for s in sets],
     )
-    source = TokensSource(
+
+
+def _validation(
+    sets: Sequence[_Set], stage: InstructionStage, config: TrainingConfig
+) -> TokensSource:
+    windows = _windows(sets)
+    return TokensSource(
         [s.tokens for s in sets],
         windows,
-        Plan(windows.bucket, config.batch_size, config.seed),
+        Plan(windows.bucket, config.batch_size, None),
         weights=stage.weights,
+        of_all=True,
     )
-    corpus = None if text is None else np.asarray(encode_text(model.text_tokenizer, text))
-    model.history = fit(stage, source, config, corpus)
-    return model
-
-
-def _make_set(model: NeuroLM, encoder_id: str, task: Task, X: Any, y: Any) -> _Set:
-    tokens = as_tokens(X, model, encoder_id)
-    if not len(tokens):
-        raise ValueError(f"Task {task.name!r} has no epochs; leave it out, or pass some.")
-    labels = task.label_indices(y)
-    if len(labels) != len(tokens):
-        raise ValueError(f"Task {task.name!r}: {len(tokens)} epochs, but {len(labels)} labels.")
-    return _Set(task, tokens, labels)

@@ -19,7 +19,8 @@ from ..patches import MAX_SECONDS, MAX_TOKENS, PATCH_SIZE
 from ..tasks import Task, get_task
 from .plan import Bucket, Windows, make_windows, split_recordings
 
-_FIELDS = {"name", "question", "answers", "options", "files", "duration", "hop", "point_duration"}
+_REQUIRED = {"name", "question", "answers", "duration"}
+_FIELDS = _REQUIRED | {"phrasings", "options", "files", "hop", "point_duration"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ def read_rules(names: Sequence[str]) -> list[LabelRule]:
     names : sequence of str
         Names of tasks, or YAML files with one task or a list of tasks. A task there has ``name``,
         ``question``, ``answers`` (annotation description to answer) and ``duration`` in seconds,
-        and perhaps ``hop``, ``options``, ``files`` and ``point_duration``.
+        and perhaps ``phrasings`` (a list), ``hop``, ``options``, ``files`` and ``point_duration``.
 
     Returns
     -------
@@ -141,9 +142,7 @@ def _read_file(path: Path) -> list[LabelRule]:
     entries = content if isinstance(content, list) else [content]
     rules = []
     for entry in entries:
-        if not isinstance(entry, dict) or not {"name", "question", "answers", "duration"} <= set(
-            entry
-        ):
+        if not isinstance(entry, dict) or not set(entry) >= _REQUIRED:
             raise ValueError(
                 f"{path}: a task needs name, question, answers and duration; got {entry!r}."
             )
@@ -154,7 +153,11 @@ def _read_file(path: Path) -> list[LabelRule]:
             )
         answers = {_word(key): _word(text) for key, text in dict(entry["answers"]).items()}
         task = Task(
-            str(entry["name"]), entry["question"], answers, options=bool(entry.get("options"))
+            str(entry["name"]),
+            entry["question"],
+            answers,
+            options=bool(entry.get("options")),
+            phrasings=entry.get("phrasings") or (),
         )
         rules.append(
             LabelRule(

@@ -50,16 +50,21 @@ def vq_objective(
     Returns
     -------
     losses : dict of Tensor
-        ``loss``, ``frequency``, ``raw``, ``commitment``, ``domain_eeg`` and ``domain_text``.
+        ``loss``, ``frequency``, ``raw``, ``commitment``, ``domain_eeg`` and ``domain_text``. Which
+        of ``frequency``, ``phase`` and ``raw`` there are depends on the configuration's targets;
+        with ``hidden_target_weight``, each is there also as ``hidden_<name>``, the weight included.
     """
     out = vq(patches, channels, times, mask)
-    target_frequency, target_raw = vq.targets(patches, mask)
+    targets = vq.all_targets(patches, channels, times, mask)
     valid = slice(None) if mask is None else mask
-    losses = {
-        "frequency": F.mse_loss(out.frequency[valid].float(), target_frequency[valid]),
-        "raw": F.mse_loss(out.raw[valid].float(), target_raw[valid]),
-        "commitment": out.commitment_loss,
-    }
+
+    def error(name: str, predicted: Tensor) -> Tensor:
+        return F.mse_loss(predicted[valid].float(), targets[name][valid])
+
+    losses = {name: error(name, predicted) for name, predicted in out.predictions.items()}
+    losses["commitment"] = out.commitment_loss
+    for name, predicted in out.hidden_predictions.items():
+        losses[f"hidden_{name}"] = vq.hidden_target_weight * error(name, predicted)
     if word_embeddings is not None:
         losses["domain_eeg"] = domain_loss(vq, out.hidden[valid].flatten(0, -2), 0, alpha)
         losses["domain_text"] = domain_loss(vq, word_embeddings.detach(), 1)

@@ -17,15 +17,19 @@ from ..store import Store, TextCorpus
 from ..utils.history import load_metrics
 from ..utils.optional import import_optional
 from .config import DataConfig, RuntimeConfig
-from .data import StoreSource
+from .data import Source, StoreSource
+from .instruct_run import check_stage, checkpoint_settings, instruction_source
+from .instruction_stage import InstructionStage
 from .labels import LabelRule, label_windows, read_rules
+from .masked import MaskedStage
 from .parallel import Parallel
 from .plan import Plan, Windows, cut_windows, split_recordings
 from .publish import publish_model, write_report
 from .run_recorder import RunRecorder
 from .rundir import RunDirectory
-from .stages import AutoregressiveStage, InstructionStage, Stage, TokenizerStage
+from .stages import AutoregressiveStage, Stage, TokenizerStage
 from .starting import save_architecture, starting_model
+from .task_trainer import TaskTrainer
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -151,10 +155,7 @@ def _trackers(runtime: RuntimeConfig, path: Path) -> dict[str, Any]:
 def _load_data(arguments: Arguments) -> _Data:
     store = Store(arguments.store)
     settings = arguments.data
-    if arguments.stage != "instruct" and (arguments.tasks or arguments.shuffle_options):
-        raise ValueError(
-            f"--tasks and --shuffle-options are for the stage 'instruct', not {arguments.stage!r}."
-        )
+    check_stage(arguments)
     if arguments.stage == "autoregressive" and settings.min_seconds < 2:
         raise ValueError(
             "Autoregression predicts the next second, so windows must last 2 s or more; got "
@@ -182,10 +183,13 @@ def _load_data(arguments: Arguments) -> _Data:
         )
     if not rules:
         _warn_of_unused(store, {*train.recording, *val.recording}, settings)
+    train = _take_share(train, settings.train_fraction, arguments.training.seed)
     val = _thin(val, settings.max_val_windows, arguments.training.seed)
     if not len(val) and settings.val_fraction:
         warn("No subject could be held out, so there is no validation.")
-    if arguments.text is None:
+    if arguments.stage == "masked" and arguments.text is not None:
+        logger.info("The stage 'masked' reads no text: --text only names the text tokenizer.")
+    elif arguments.text is None:
         logger.info("There is no --text: nothing is aligned with words, and none are kept in mind.")
     corpus = None if arguments.text is None else TextCorpus(arguments.text)
     return _Data(store, train, val, rules, corpus, _facts(arguments, store, train, val, corpus))
@@ -206,6 +210,19 @@ def _warn_of_unused(store: Store, used: set[int], settings: DataConfig) -> None:
             f"{settings.max_tokens} patches (--data.max-tokens) of their {montages} channels are. "
             f"{', '.join(r.name for r in unused[:5])}{', ...' if len(unused) > 5 else ''}"
         )
+
+
+def _take_share(windows: Windows, fraction: float, seed: int) -> Windows:
+    """Return a share of the windows of each task, drawn at random."""
+    if fraction == 1.0:
+        return windows
+    tasks = np.array([bucket.task for bucket in windows.buckets], dtype=int)[windows.bucket]
+    rng = np.random.default_rng([seed, 9])
+    kept = []
+    for task in np.unique(tasks):
+        rows = rng.permutation(np.flatnonzero(tasks == task))
+        kept.append(rows[: max(1, round(fraction * len(rows)))])
+    return windows.take(np.sort(np.concatenate([np.zeros(0, dtype=int), *kept])))
 
 
 def _thin(windows: Windows, at_most: int, seed: int) -> Windows:
@@ -273,12 +290,20 @@ def _make_stage(arguments: Arguments, data: _Data, model: NeuroLM, precision: st
             seed=arguments.training.seed,
             precision=precision,
         )
+    if arguments.stage == "masked":
+        return MaskedStage(
+            model,
+            mask_ratio=arguments.training.mask_ratio,
+            seed=arguments.training.seed,
+            precision=precision,
+        )
     if arguments.stage == "autoregressive":
         return AutoregressiveStage(model, reads_text=with_text, precision=precision)
     return InstructionStage(
         model,
         [rule.task for rule in data.rules],
         shuffle_options=arguments.shuffle_options,
+        tuning=arguments.tuning,
         seed=arguments.training.seed,
         precision=precision,
     )
@@ -302,9 +327,10 @@ def _make_trainer(
     arguments: Arguments, data: _Data, stage: Stage, parallel: Parallel, run: RunDirectory
 ) -> Trainer:
     training, settings = arguments.training, arguments.data
-    weights = stage.weights if isinstance(stage, InstructionStage) else None
 
-    def source(windows: Windows, seed: int | None) -> StoreSource:
+    def source(windows: Windows, seed: int | None) -> Source:
+        if isinstance(stage, InstructionStage):
+            return instruction_source(arguments, data.store, windows, seed, stage, parallel)
         return StoreSource(
             data.store,
             windows,
@@ -312,11 +338,12 @@ def _make_trainer(
             rank=parallel.rank,
             world=parallel.world,
             micro_batch_size=training.micro_batch_size,
-            weights=weights,
             of_all=seed is None,
         )
 
     def publish(trained: Stage) -> None:
+        if isinstance(trainer, TaskTrainer):
+            trainer.conclude()
         status = run.read_status()
         metrics: dict[str, Any] = {}
         if parallel.is_main:
@@ -331,8 +358,12 @@ def _make_trainer(
         }
         publish_model(trained, parallel, run.model, card)
 
-    recorder = RunRecorder(run, parallel, arguments.checkpoint, arguments.runtime, publish)
-    tokens: np.ndarray | None = None if data.corpus is None else data.corpus.tokens
+    recorder = RunRecorder(
+        run, parallel, checkpoint_settings(arguments), arguments.runtime, publish
+    )
+    tokens: np.ndarray | None = None
+    if data.corpus is not None and arguments.stage != "masked":
+        tokens = data.corpus.tokens
     held_out: np.ndarray | None = None
     if tokens is not None:
         kept = len(tokens) - int(settings.text_val_fraction * len(tokens))
@@ -340,8 +371,9 @@ def _make_trainer(
             tokens, held_out = tokens[:kept], tokens[kept:]
         elif settings.text_val_fraction and parallel.is_main:
             logger.info("The text is too short to hold any of it out for validation.")
-    return Trainer(
-        stage,
+    kind = TaskTrainer if isinstance(stage, InstructionStage) else Trainer
+    trainer = kind(
+        stage,  # type: ignore[arg-type]
         source(data.train, training.seed),
         training,
         validation=source(data.val, None) if len(data.val) else None,
@@ -352,3 +384,4 @@ def _make_trainer(
         recorder=recorder,
         num_workers=settings.num_workers,
     )
+    return trainer

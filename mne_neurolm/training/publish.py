@@ -16,7 +16,8 @@ from .parallel import Parallel
 from .stages import Stage
 
 _SHOWN = (  # rows of the card's table of results, as far as there are any
-    "loss", "frequency", "raw", "commitment", "codebook_used", "codebook_perplexity",
+    "loss", "frequency", "phase", "raw", "commitment", "hidden_frequency", "hidden_phase",
+    "hidden_raw", "codebook_used", "codebook_perplexity", "masked", "masked_accuracy",
     "eeg", "eeg_accuracy", "eeg_perplexity", "answer", "answer_accuracy",
     "text", "text_accuracy", "text_perplexity",
 )  # fmt: skip

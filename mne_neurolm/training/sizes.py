@@ -43,15 +43,21 @@ class Network(NamedTuple):
     Attributes
     ----------
     encoder, to_code, decoders, domain : Part
-        Parts of the neural tokenizer; both decoders together.
+        Parts of the neural tokenizer; all decoders together, with what predicts the same from
+        hidden states.
+    predictor : Part
+        Linear layer that predicts codes of masked patches.
     assign : Part
         Comparison with all codes.
     n_encoders : int
         2 if the language model has an encoder of its own, else 1.
-    n_vq, n_language, n_total : int
-        Parameters that stage 1 trains, that stages 2 and 3 train, and of the whole model.
-    n_matrices_vq, n_matrices_language : int
-        Weights of linear layers in either.
+    n_decoders : int
+        Number of decoders.
+    n_vq, n_language, n_encoder, n_predictor, n_total : int
+        Parameters that stage 1 trains, that stages 2 and 3 train, of an encoder, of what predicts
+        masked codes from it (mask token included, and no part of the model), and of the model.
+    n_matrices_vq, n_matrices_language, n_matrices_encoder : int
+        Weights of linear layers in each.
     n_outside_blocks, n_largest_block : int
         Parameters outside transformer blocks, and of the largest block.
     projection, blocks, head : Part
@@ -63,12 +69,17 @@ class Network(NamedTuple):
     assign: Part
     decoders: Part
     domain: Part
+    predictor: Part
     n_encoders: int
+    n_decoders: int
     n_vq: int
     n_language: int
+    n_encoder: int
+    n_predictor: int
     n_total: int
     n_matrices_vq: int
     n_matrices_language: int
+    n_matrices_encoder: int
     n_outside_blocks: int
     n_largest_block: int
     projection: Part = Part(0)
@@ -107,6 +118,12 @@ def _count(description: str) -> Network:
     of_blocks = [_parameters(block) for block in blocks]
     language: dict[str, Part] = {}
     parts: list[nn.Module] = []
+    of_decoders = [
+        module
+        for name, module in vq.named_children()
+        if name.startswith(("decoder_", "head_")) and module is not None
+    ]
+    n_decoders = sum(decoder is not None for decoder in (vq.decoder_freq, vq.decoder_raw))
     text = config.text_config
     if text is not None:
         parts = [model.backbone, model.channel_embed, model.projection, model.lm_head]
@@ -126,20 +143,25 @@ def _count(description: str) -> Network:
         to_code=Part(_matrices(vq.to_code)),
         assign=Part(vq.codebook.weight.numel()),
         decoders=Part(
-            sum(map(_matrices, (vq.decoder_freq, vq.decoder_raw, vq.head_freq, vq.head_raw))),
-            width=2 * config.decoder_n_layer * config.decoder_n_embd,
+            sum(map(_matrices, of_decoders)),
+            width=n_decoders * config.decoder_n_layer * config.decoder_n_embd,
         ),
         domain=Part(
             _matrices(vq.domain_classifier),
             first=vq.domain_classifier.get_parameter("0.weight").numel(),
         ),
         **language,
+        predictor=Part(config.n_embd * config.codebook_size),
         n_encoders=2 if config.separate_encoder else 1,
+        n_decoders=n_decoders,
         n_vq=_parameters(vq),
         n_language=_parameters(*parts),
+        n_encoder=_parameters(vq.encoder),
+        n_predictor=(config.n_embd + 1) * config.codebook_size + config.n_embd,
         n_total=_parameters(model),
         n_matrices_vq=_matrices(vq),
         n_matrices_language=sum(map(_matrices, parts)),
+        n_matrices_encoder=_matrices(vq.encoder),
         n_outside_blocks=_parameters(model) - sum(of_blocks),
         n_largest_block=max(of_blocks),
     )

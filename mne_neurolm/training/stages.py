@@ -1,4 +1,4 @@
-"""The three stages: what each trains, and what it minimises for a batch.
+"""Stages of training: what each trains, and what it minimises for a batch.
 
 A stage is a module whose ``forward`` does everything that needs gradients, so that one wrapper
 replicates or shards it whole. It returns sums weighted by each batch's share of the step: added
@@ -7,7 +7,7 @@ over batches and processes they are the step's losses, however the step was divi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..models.neurolm import NeuroLM
-from ..models.vq import N_FREQUENCIES, log_magnitudes
-from ..tasks import Task
+from ..models.targets import N_FREQUENCIES, log_magnitudes
 from ..utils.device import autocast
 from .data import EEGBatch, Source
 from .objectives import (
     autoregressive_objective,
-    instruction_objective,
     text_objective,
     vq_objective,
 )
@@ -40,6 +38,8 @@ class Stage(nn.Module):
         The model; what the stage trains requires gradients afterwards, the rest does not.
     precision : "auto" | "float32" | "bfloat16"
         Precision of matrix products. Default ``"float32"``.
+    **parts : torch.nn.Module
+        What the stage needs beside the model, to be found under these names.
 
     Attributes
     ----------
@@ -55,9 +55,11 @@ class Stage(nn.Module):
     description: str
     judged_by: tuple[str, ...] = ("loss",)
 
-    def __init__(self, model: NeuroLM, precision: str = "float32") -> None:
+    def __init__(self, model: NeuroLM, precision: str = "float32", **parts: nn.Module) -> None:
         super().__init__()
         self.model = model
+        for name, part in parts.items():
+            self.add_module(name, part)
         self.precision = precision
         model.requires_grad_(False)
         for part in self.trained():
@@ -143,8 +145,6 @@ class TokenizerStage(Stage):
 
     name = "tokenizer"
     description = "neural tokenizer"
-    # Not the domain losses: they rise when the alignment succeeds.
-    judged_by = ("frequency", "raw", "commitment")
 
     def __init__(
         self,
@@ -157,6 +157,11 @@ class TokenizerStage(Stage):
     ) -> None:
         super().__init__(model, precision)
         self.alignment = alignment
+        vq, names = model.vq, model.vq.target_names
+        targets = (*names, "scalp") if vq.encoder.scalp_embed is not None else names
+        hidden = [f"hidden_{name}" for name in targets] if vq.hidden_target_weight else []
+        # Not the domain losses: they rise when the alignment succeeds.
+        self.judged_by = (*names, "commitment", *hidden)
         model.vq.codebook.seed = seed
         if with_text:
             model._require_language_model()
@@ -175,9 +180,11 @@ class TokenizerStage(Stage):
         return [self.model.vq]
 
     def start(self, source: Source, seed: int) -> None:
-        """Standardise logarithmic spectra over the data, and initialise the codebook."""
+        """Look at the data: spectra, components of the scalp, and where codes start."""
         vq = self.model.vq
-        if vq.frequency_target == "log_magnitude":
+        if vq.encoder.scalp_embed is not None:
+            vq.encoder.scalp_embed.fit(self._examples(source, seed))
+        if vq.frequency_target == "log_magnitude" and "frequency" in vq.target_names:
             self._standardize(source, seed)
         if not vq.codebook.initialized:
             # By the whole first step, which may be more than the first batch of this process.
@@ -192,17 +199,21 @@ class TokenizerStage(Stage):
         rows = functional.normalize(vq._project(hidden).float(), dim=-1).flatten(0, -2)
         return rows if batch.share > 0 else rows[:0]
 
-    def _standardize(self, source: Source, seed: int) -> None:
-        vq = self.model.vq
-        count, total, squares = 0, np.zeros(N_FREQUENCIES), np.zeros(N_FREQUENCIES)
-        # All processes look at the same windows, whichever they train on.
-        n_windows = len(source.windows)
+    @staticmethod
+    def _examples(source: Source, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield patches, channels and times of windows; all processes look at the same ones."""
         rng = np.random.default_rng([seed, 4])
-        rows = rng.permutation(n_windows)[:_MAX_WINDOWS_LOOKED_AT]
+        rows = rng.permutation(len(source.windows))[:_MAX_WINDOWS_LOOKED_AT]
         for row in np.sort(rows):
             bucket = int(source.windows.bucket[row])
             batch = source.load(bucket, np.array([row]), 0).to(torch.device("cpu"))
-            values = log_magnitudes(given(batch.patches)).double().flatten(0, 1).numpy()
+            yield given(batch.patches), batch.channels, batch.times
+
+    def _standardize(self, source: Source, seed: int) -> None:
+        vq = self.model.vq
+        count, total, squares = 0, np.zeros(N_FREQUENCIES), np.zeros(N_FREQUENCIES)
+        for patches, _, _ in self._examples(source, seed):
+            values = log_magnitudes(patches).double().flatten(0, 1).numpy()
             values = values[np.isfinite(values).all(axis=1)]
             count += len(values)
             total += values.sum(axis=0)
@@ -248,7 +259,7 @@ class TokenizerStage(Stage):
         self.model.vq.codebook.discard()
 
 
-class _LanguageModelStage(Stage):
+class LanguageModelStage(Stage):
     """Stages 2 and 3 train all but the neural tokenizer, and mix in text."""
 
     def __init__(
@@ -284,7 +295,7 @@ class _LanguageModelStage(Stage):
         raise NotImplementedError
 
 
-class AutoregressiveStage(_LanguageModelStage):
+class AutoregressiveStage(LanguageModelStage):
     """Stage 2: multi-channel autoregression (paper, section 2.3).
 
     Parameters
@@ -305,93 +316,6 @@ class AutoregressiveStage(_LanguageModelStage):
         hidden, codes = self.model.tokenize(given(batch.patches), batch.channels, batch.times)
         eeg = autoregressive_objective(self.model, hidden, codes, batch.channels, batch.times)
         return {"loss": eeg["loss"], "eeg": eeg["loss"], "eeg_accuracy": eeg["accuracy"]}
-
-
-class InstructionStage(_LanguageModelStage):
-    """Stage 3: instruction tuning (paper, section 2.4).
-
-    Parameters
-    ----------
-    model : NeuroLM
-        Its language model is trained; it must have a text tokenizer.
-    tasks : sequence of Task
-        The tasks that batches refer to.
-    shuffle_options : bool
-        List the options of multiple-choice tasks in random order (paper, Figure 5). Default False.
-    seed : int
-        What that order depends on.
-    precision : str
-        See :class:`Stage`.
-
-    Raises
-    ------
-    ValueError
-        If there is no text tokenizer.
-    """
-
-    name = "instruct"
-    description = "instruction tuning"
-
-    def __init__(
-        self,
-        model: NeuroLM,
-        tasks: Sequence[Task],
-        *,
-        shuffle_options: bool = False,
-        seed: int = 0,
-        precision: str = "float32",
-    ) -> None:
-        super().__init__(model, precision=precision)
-        if model.text_tokenizer is None:
-            raise ValueError("The model has no text tokenizer; load one into model.text_tokenizer.")
-        self.tasks = list(tasks)
-        self.shuffle_options = shuffle_options
-        self.seed = seed
-        sep = model.config.sep_token_id
-        self.encoded = [task.encode(model.text_tokenizer, sep) for task in self.tasks]
-
-    @property
-    def weights(self) -> list[np.ndarray]:
-        """Number of tokens of each answer of each task."""
-        return [np.array([len(a) for a in encoded.answers]) for encoded in self.encoded]
-
-    def question_lengths(self, task: int) -> dict[str, Any]:
-        """Return the number of tokens of a task's question and of its answers."""
-        encoded = self.encoded[task]
-        return {
-            "prompt_length": len(encoded.prompt),
-            "answer_lengths": [len(answer) for answer in encoded.answers],
-        }
-
-    def eeg_losses(self, batch: EEGBatch, step: int) -> dict[str, Tensor]:
-        """Return the loss over the answers' tokens and the accuracy of the likeliest answer."""
-        task, encoded = self.tasks[batch.task], self.encoded[batch.task]
-        if self.training_options and task.options:
-            order = np.random.default_rng([self.seed, 2, step]).permutation(len(task.answers))
-            sep = self.model.config.sep_token_id
-            encoded = task.encode(self.model.text_tokenizer, sep, order.tolist())
-        hidden = batch.hidden
-        if hidden is None:
-            hidden = self.model.encode(given(batch.patches), batch.channels, batch.times)
-        answer = instruction_objective(
-            self.model,
-            hidden,
-            batch.channels,
-            batch.times,
-            encoded.prompt,
-            encoded.answers,
-            given(batch.labels),
-        )
-        return {
-            "loss": answer["loss"],
-            "answer": answer["loss"],
-            "answer_accuracy": answer["accuracy"],
-        }
-
-    @property
-    def training_options(self) -> bool:
-        """Whether options are shuffled now: in training only."""
-        return self.shuffle_options and self.model.lm_head.training
 
 
 def given(tensor: Tensor | None) -> Tensor:

@@ -20,7 +20,9 @@ from .rundir import RunDirectory
 if TYPE_CHECKING:
     from .arguments import Arguments
 
-_BEFORE = {"autoregressive": "tokenizer", "instruct": "autoregressive"}
+_BEFORE = {"masked": "tokenizer", "autoregressive": "tokenizer", "instruct": "autoregressive"}
+# After these the language model is still what it is to start from.
+_BEFORE_LANGUAGE = ("tokenizer", "masked")
 
 
 def starting_model(arguments: Arguments, run: RunDirectory, corpus: TextCorpus | None) -> NeuroLM:
@@ -69,7 +71,7 @@ def _new_model(arguments: Arguments) -> NeuroLM:
     overrides = arguments.model.overrides()
     config = NeuroLMConfig.preset(arguments.preset, **overrides)
     language_model, seed = arguments.model.language_model, arguments.training.seed
-    if arguments.stage == "tokenizer" and config.n_embd != config.text_config.n_embd:
+    if arguments.stage in _BEFORE_LANGUAGE and config.n_embd != config.text_config.n_embd:
         raise ValueError(
             f"Preset {arguments.preset!r} reads EEG through the neural tokenizer of preset 'b', as "
             "in the paper. Train it with --preset b, then autoregressive with "
@@ -89,10 +91,12 @@ def _new_model(arguments: Arguments) -> NeuroLM:
         return build_model(config, language_model, seed)
 
     source, its_stage = _model_of(arguments.init)
-    if arguments.stage == "instruct" and its_stage == "tokenizer":
+    untrained = its_stage == "tokenizer" and not arguments.model.allow_untrained
+    if arguments.stage == "instruct" and untrained:
         raise ValueError(
             f"{arguments.init} is a run of the stage 'tokenizer': its language model has seen no "
-            "EEG. Give --init with a run of the stage 'autoregressive'."
+            "EEG. Give --init with a run of the stage 'autoregressive', or go on all the same with "
+            "--model.allow-untrained."
         )
     model = load_model(source)
     for name, value in overrides.items():
@@ -104,9 +108,13 @@ def _new_model(arguments: Arguments) -> NeuroLM:
             )
     fits = model.has_language_model and _sizes(model.config) == _sizes(config)
     if arguments.stage == "autoregressive":
-        # After a neural tokenizer the language model is still what it is to start from.
-        new = its_stage == "tokenizer" and language_model is not None
-        return with_tokenizer_of(model, config, language_model, seed) if new or not fits else model
+        new = its_stage in _BEFORE_LANGUAGE and language_model is not None
+        if fits and not new:
+            return model
+        made = with_tokenizer_of(model, config, language_model, seed)
+        if model.config.separate_encoder:
+            made.encoder.load_state_dict(model.encoder.state_dict())
+        return made
     if fits:
         return model
     raise ValueError(

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..models.layers import checkpoint_activations
+from .augmentation import Augmentation
 from .config import RuntimeConfig, TrainingConfig
 from .data import EEGBatch, Source, text_rows
 from .metrics import epoch_means, with_perplexities
@@ -82,7 +83,13 @@ class Trainer:
         self.runtime = runtime or RuntimeConfig()
         self.recorder = recorder or Recorder()
         self.num_workers = num_workers
+        self.complete = False  # a trainer may find before the last step that it is enough
         self.steps_per_epoch = source.plan.steps_per_epoch
+        self._augment = Augmentation(
+            montage_subsets=config.montage_subsets,
+            amplitude_jitter=config.amplitude_jitter,
+            seed=config.seed,
+        )
         self.n_steps = config.max_steps or config.max_epochs * self.steps_per_epoch
         done = self.recorder.completed_steps()
         if done > self.n_steps:
@@ -178,10 +185,12 @@ class Trainer:
                     self.recorder.log(entry)
                 bar.update()
                 self.recorder.after_step(step + 1, self._skipped, self._judge(entry))
+                if self.complete:
+                    break
                 if self.recorder.stop_requested and step + 1 < self.n_steps:
                     self.recorder.interrupt(step + 1)
                     return history
-        self.recorder.finish(self.n_steps)
+        self.recorder.finish(step + 1 if self.complete else self.n_steps)
         return history
 
     def _judge(self, entry: dict[str, Any]) -> float | None:
@@ -217,9 +226,8 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for i, batch in enumerate(batches):
             with self.parallel.accumulate(self._wrapped, last=i + 1 == len(batches)):
-                terms = self._wrapped(
-                    batch.to(self.parallel.device), rows[i], shares[i], step, self.n_steps
-                )
+                seen = self._augment(batch.to(self.parallel.device), step)
+                terms = self._wrapped(seen, rows[i], shares[i], step, self.n_steps)
                 # Gradients are averaged over processes; shares already divide by their number.
                 (terms["loss"] * self.parallel.world).backward()
             for name, value in terms.items():

@@ -19,7 +19,8 @@ _PLACEHOLDER = re.compile(r"^(?P<indent>[ \t]*)%\((?P<name>\w+)\)s[ \t]*$", re.M
 _ENTRIES = {
     "model": """
 model : str | Path | NeuroLM
-    The network: ``"tiny"``, which is part of the package and works offline; ``"neurolm-b"``,
+    The network: ``"tiny"``, which is part of the package and works offline (``"tiny-joint"`` is the
+    same, tuned on four tasks); ``"neurolm-b"``,
     ``"neurolm-l"`` or ``"neurolm-xl"``, the authors' released weights, downloaded and converted on
     first use; a directory written by ``save_pretrained`` or by the convert command; a ``.pt``
     file of the released format; the id of a repository on the Hugging Face hub; or a model in

@@ -13,7 +13,18 @@ METRICS = "metrics.jsonl"
 
 # What tells a stage, and its losses beside the total.
 STAGE_LOSSES: dict[str, tuple[str, ...]] = {
-    "tokenizer": ("frequency", "raw", "commitment", "domain_eeg", "domain_text"),
+    "tokenizer": (
+        "frequency",
+        "phase",
+        "raw",
+        "commitment",
+        "hidden_frequency",
+        "hidden_phase",
+        "hidden_raw",
+        "domain_eeg",
+        "domain_text",
+    ),
+    "masked": ("masked",),
     "autoregressive": ("eeg", "text"),
     "instruct": ("answer", "text"),
 }
@@ -120,7 +131,9 @@ def _in_order(history: Sequence[Any], name: str) -> list[dict[str, Any]]:
 def name_stage(history: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the stage that the terms of a run belong to, None if to none."""
     terms = {term for entry in history for term in entry}
-    return next((stage for stage, names in STAGE_LOSSES.items() if names[0] in terms), None)
+    # Which targets a tokenizer has is a choice; text is read in two stages.
+    own = {stage: terms.intersection(names) - {"text"} for stage, names in STAGE_LOSSES.items()}
+    return next((stage for stage, found in own.items() if found), None)
 
 
 def summarize_values(history: Sequence[Mapping[str, Any]]) -> list[Value]:

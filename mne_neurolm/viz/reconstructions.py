@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SPECTRUM_LABELS = {
     "magnitude": "z-scored magnitude",
     "log_magnitude": "standardised log-magnitude",
+    "amplitude_phase": "z-scored magnitude",
 }
 _MAX_PANELS = 6
 

@@ -60,6 +60,14 @@ def test_workload_follows_the_protocol() -> None:
     assert {b.n_seconds for b in train.buckets} == {4} and {b.task for b in train.buckets} == {0}
 
 
+def test_wordings_of_a_file(tmp_path: Path) -> None:
+    text = EYES + "phrasings:\n- Does the person look at something?\n- Is somebody looking?\n"
+    (rule,) = read_rules([write(tmp_path, text)])
+    assert rule.task.phrasings == ("Does the person look at something?", "Is somebody looking?")
+    with pytest.raises(TypeError, match="sequence of texts"):
+        read_rules([write(tmp_path, EYES + "phrasings: Just one?\n")])
+
+
 def test_annotations_are_labels(tmp_path: Path) -> None:
     spans = (
         (0.0, 10.0, "open"),  # two windows

@@ -1,0 +1,101 @@
+"""What keeps tuning from learning by heart: fewer channels, softer answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .objectives import answer_loss
+
+
+def kept_channels(
+    n_channels: int, channel_dropout: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Draw which channels a batch keeps.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    channel_dropout : float
+        Probability that a channel is left out, on its own.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    kept : ndarray of bool, shape (n_channels,)
+        At least one is True.
+    """
+    kept = rng.random(n_channels) >= channel_dropout
+    if not kept.any():
+        kept[rng.integers(n_channels)] = True
+    return kept
+
+
+def drop_channels(
+    hidden: Tensor, channels: Tensor, times: Tensor, kept: NDArray[np.bool_]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Leave out the tokens of some channels, the same for all samples of a batch.
+
+    Parameters
+    ----------
+    hidden : Tensor, shape (B, N, n_embd)
+        Hidden states, time-major.
+    channels, times : Tensor of int64, shape (N,)
+        Vocabulary row and second of each token.
+    kept : ndarray of bool, shape (n_channels,)
+        Channels that stay, in the order of the tokens of one second.
+
+    Returns
+    -------
+    hidden, channels, times : Tensor
+        What is left. The encoder has seen all channels, so the states of those that stay know of
+        the others: this trains the language model for montages that lack some, not the encoder.
+    """
+    if kept.all():
+        return hidden, channels, times
+    seconds = len(times) // len(kept)
+    index = torch.from_numpy(np.flatnonzero(np.tile(kept, seconds))).to(hidden.device)
+    return hidden.index_select(1, index), channels[index], times[index]
+
+
+def smoothed_answer_loss(
+    log_probs: Tensor, labels: Tensor, lengths: Sequence[int] | Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Negative log-probability per token of the answers, the wrong ones having a little weight.
+
+    Parameters
+    ----------
+    log_probs : Tensor, shape (B, K)
+        Log-probability of each answer.
+    labels : Tensor of int64, shape (B,)
+        Right answers.
+    lengths : sequence of int | Tensor, shape (K,)
+        Number of tokens of each answer.
+    label_smoothing : float
+        Weight ε that is spread evenly over all K answers, the right one among them (Szegedy et al.
+        2016, Rethinking the inception architecture, section 7, there over classes). Default 0.
+
+    Returns
+    -------
+    loss : Tensor, shape ()
+        -Σ ((1 - ε) log p_right + ε mean_k log p_k) / Σ tokens of the right answers.
+    """
+    counts = torch.as_tensor(lengths, device=labels.device)
+    loss = answer_loss(log_probs, labels, counts)
+    if not label_smoothing:
+        return loss
+    even = -log_probs.mean(dim=1).sum() / counts[labels].sum()
+    return (1 - label_smoothing) * loss + label_smoothing * even
+
+
+def check_regularization(channel_dropout: float, label_smoothing: float) -> None:
+    """Refuse shares that are not 0 (off) or between 0 and 1."""
+    for name, value in (("channel_dropout", channel_dropout), ("label_smoothing", label_smoothing)):
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} must be 0 (off) or above, and below 1; got {value}.")

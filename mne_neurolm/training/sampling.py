@@ -1,0 +1,202 @@
+"""Which task, and which class, the windows of an epoch come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .plan import Batch, Plan, Windows
+
+Sampling = Literal["size", "balanced", "temperature"]
+SAMPLING: tuple[str, ...] = get_args(Sampling)
+
+
+def task_shares(
+    sizes: Sequence[int], sampling: str = "size", temperature: float = 2.0
+) -> NDArray[np.float64]:
+    """Return the share of each task in an epoch.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Number of windows n of each task, at least 1.
+    sampling : "size" | "balanced" | "temperature"
+        A task's share is proportional to n, the same for all tasks, or proportional to
+        n ** (1 / temperature).
+    temperature : float
+        1 is ``"size"``, and large values approach ``"balanced"``. Default 2.
+
+    Returns
+    -------
+    shares : ndarray, shape (n_tasks,)
+        They add up to 1.
+
+    Raises
+    ------
+    ValueError
+        If ``sampling`` is unknown, the temperature is below 1, or a task has no window.
+
+    Notes
+    -----
+    Temperature-scaled mixing is that of Raffel et al., Exploring the limits of transfer learning
+    with a unified text-to-text transformer (2020), section 3.5.2, where T = 2 was the best without
+    a limit on sizes; multilingual BERT weights languages by n ** 0.7, which is T = 1.43.
+    """
+    n = np.asarray(sizes, dtype=np.float64)
+    if sampling not in SAMPLING:
+        raise ValueError(f"sampling must be one of {SAMPLING}; got {sampling!r}.")
+    if not 1 <= temperature < np.inf:
+        raise ValueError(f"The sampling temperature must be 1 or more; got {temperature}.")
+    if not n.size or n.min() < 1:
+        raise ValueError(f"Every task needs a window; there are {list(sizes)} by task.")
+    exponent = {"size": 1.0, "balanced": 0.0, "temperature": 1 / temperature}[sampling]
+    weights = n**exponent
+    return weights / weights.sum()
+
+
+def make_plan(
+    windows: Windows,
+    batch_size: int,
+    seed: int,
+    *,
+    sampling: str = "size",
+    temperature: float = 2.0,
+    class_balanced: bool = False,
+) -> Plan:
+    """Return the order of training windows with labels.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows; all belong to a task.
+    batch_size : int
+        Windows per step.
+    seed : int
+        What the order depends on, beside the epoch.
+    sampling, temperature
+        See :func:`task_shares`.
+    class_balanced : bool
+        Let every class of a task have the same number of windows in an epoch. Default False.
+
+    Returns
+    -------
+    plan : Plan
+        With ``sampling="size"`` and without balanced classes every epoch has every window once.
+    """
+    if sampling == "size" and not class_balanced:
+        return Plan(windows.bucket, batch_size, seed)
+    return SampledPlan(
+        windows,
+        batch_size,
+        seed,
+        sampling=sampling,
+        temperature=temperature,
+        class_balanced=class_balanced,
+    )
+
+
+class SampledPlan(Plan):
+    """An order in which tasks, and perhaps classes, have the share that was asked for.
+
+    An epoch has about as many windows as there are. Rare windows come several times in it, frequent
+    ones not in every epoch: each class of each bucket is gone through in random order, from where
+    the epoch before has stopped, so none is seen more than once oftener than another.
+
+    Parameters
+    ----------
+    windows, batch_size, seed, sampling, temperature, class_balanced
+        See :func:`make_plan`.
+
+    Attributes
+    ----------
+    steps_per_epoch : int
+        Steps per epoch.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        batch_size: int,
+        seed: int,
+        *,
+        sampling: str = "balanced",
+        temperature: float = 2.0,
+        class_balanced: bool = False,
+    ) -> None:
+        super().__init__(windows.bucket, batch_size, seed)
+        self._cells, self._quotas = _cells(windows, sampling, temperature, class_balanced)
+        self._cell_buckets = [int(windows.bucket[cell[0]]) for cell in self._cells]
+        drawn = np.zeros(len(windows.buckets), dtype=np.int64)
+        np.add.at(drawn, self._cell_buckets, self._quotas)
+        self.steps_per_epoch = int(sum(-(-drawn[b] // batch_size) for b in self.numbers))
+
+    def _make_epoch(self, epoch: int) -> list[Batch]:
+        rng = np.random.default_rng([int(self.seed or 0), 6, epoch])
+        drawn = [self._draw(cell, epoch) for cell in range(len(self._cells))]
+        batches = []
+        for number in self.numbers:
+            rows = np.concatenate(
+                [d for d, b in zip(drawn, self._cell_buckets, strict=True) if b == number]
+            )
+            rows = rows[rng.permutation(len(rows))]
+            batches += [
+                Batch(epoch, number, rows[i : i + self.batch_size])
+                for i in range(0, len(rows), self.batch_size)
+            ]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _draw(self, cell: int, epoch: int) -> NDArray[np.int64]:
+        """Return the windows of a cell in an epoch: the next ones of its endless shuffled order."""
+        members, quota = self._cells[cell], self._quotas[cell]
+        first, last = epoch * quota, (epoch + 1) * quota
+        rounds = range(first // len(members), -(-last // len(members)))
+        order = np.concatenate(
+            [
+                members[
+                    np.random.default_rng([int(self.seed or 0), 7, cell, r]).permutation(
+                        len(members)
+                    )
+                ]
+                for r in rounds
+            ]
+        )
+        skipped = rounds.start * len(members)
+        return order[first - skipped : last - skipped]
+
+
+def _cells(
+    windows: Windows, sampling: str, temperature: float, class_balanced: bool
+) -> tuple[list[NDArray[np.int64]], list[int]]:
+    """Return the windows of each class in each bucket, and how many of them an epoch has."""
+    task_of_bucket = np.array([bucket.task for bucket in windows.buckets])
+    task = task_of_bucket[windows.bucket]
+    tasks = np.unique(task)
+    if tasks.min() < 0:
+        raise ValueError("Only windows with labels can be sampled by task and class.")
+    shares = task_shares([int((task == t).sum()) for t in tasks], sampling, temperature)
+    cells: list[NDArray[np.int64]] = []
+    quotas: list[int] = []
+    for number, share in zip(tasks, shares, strict=True):
+        own = np.flatnonzero(task == number)
+        classes, count = np.unique(windows.label[own], return_counts=True)
+        of_class = np.full(len(classes), 1 / len(classes)) if class_balanced else count / len(own)
+        wanted = []
+        for label, n, class_share in zip(classes, count, of_class, strict=True):
+            members = own[windows.label[own] == label]
+            for bucket in np.unique(windows.bucket[members]):
+                cell = members[windows.bucket[members] == bucket]
+                cells.append(cell)
+                wanted.append(len(windows) * share * class_share * len(cell) / n)
+        quotas += _rounded(np.array(wanted))
+    return cells, quotas
+
+
+def _rounded(wanted: NDArray[np.float64]) -> list[int]:
+    """Round to whole numbers with the same sum (largest remainders), but none to nothing."""
+    whole = np.floor(wanted).astype(np.int64)
+    missing = int(round(float(wanted.sum()))) - int(whole.sum())
+    whole[np.argsort(whole - wanted, kind="stable")[:missing]] += 1
+    return np.maximum(whole, 1).tolist()

@@ -1,0 +1,92 @@
+"""How instruction tuning goes about its tasks: settings that training and its flags share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .averaging import check_decay
+from .regularization import check_regularization
+from .sampling import Sampling, task_shares
+
+Monitor = Literal["loss", "balanced_accuracy"]
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class TuningConfig:
+    """Which parts are tuned, on which mixture of tasks, and when it is enough.
+
+    Attributes
+    ----------
+    tune : "full" | "lora" | "head"
+        What is trained: the whole language model (default), low-rank adapters beside its matrices
+        (needs ``peft``; they are merged into what is saved), or its last part, see
+        :func:`~mne_neurolm.training.tuned_parts.prepare_tuning`.
+    sampling : "size" | "balanced" | "temperature"
+        Share of a task's windows in an epoch, see
+        :func:`~mne_neurolm.training.sampling.task_shares`. Default ``"size"``: every window once.
+    sampling_temperature : float
+        For ``"temperature"``. Default 2.
+    class_balanced : bool
+        Let the classes of a task have the same share. Default False.
+    phrasings : bool
+        Ask in one of the task's wordings, drawn for every batch; False asks in the question's own
+        only. Default True.
+    channel_dropout : float
+        Probability that a channel's tokens are left out of a batch. Default 0.
+    label_smoothing : float
+        Weight that is spread over all answers, see
+        :func:`~mne_neurolm.training.regularization.smoothed_answer_loss`. Default 0.
+    average : float
+        Decay of a moving average of the weights, which is what is validated and kept: 0.99 is the
+        mean over some hundred steps. Default 0: no average.
+    patience : int | None
+        A task whose validation has not improved for this many epochs in a row is left out of
+        those that follow; when all are, training ends. The weights of the epoch with the best mean
+        over the tasks are kept. Default None: all epochs, and the weights of the last.
+    monitor : "loss" | "balanced_accuracy"
+        What improves: the negative log-likelihood among the task's answers as a share of chance's,
+        log(number of answers), or balanced accuracy. Default ``"loss"``.
+    calibration : "temperature" | None
+        Fit a temperature per task on the validation windows, and keep it with the model. Default
+        None.
+
+    Raises
+    ------
+    ValueError
+        If a value is not allowed.
+    """
+
+    tune: Literal["full", "lora", "head"] = "full"
+    sampling: Sampling = "size"
+    sampling_temperature: float = 2.0
+    class_balanced: bool = False
+    phrasings: bool = True
+    channel_dropout: float = 0.0
+    label_smoothing: float = 0.0
+    average: float = 0.0
+    patience: int | None = None
+    monitor: Monitor = "loss"
+    calibration: Literal["temperature"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.tune not in ("full", "lora", "head"):
+            raise ValueError(f"tune must be 'full', 'lora' or 'head'; got {self.tune!r}.")
+        task_shares([1], self.sampling, self.sampling_temperature)  # refuses what it can't do
+        check_regularization(self.channel_dropout, self.label_smoothing)
+        check_decay(self.average)
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1, or None; got {self.patience}.")
+        if self.monitor not in ("loss", "balanced_accuracy"):
+            raise ValueError(
+                f"monitor must be 'loss' or 'balanced_accuracy'; got {self.monitor!r}."
+            )
+        if self.calibration not in ("temperature", None):
+            raise ValueError(
+                f"calibration must be 'temperature' or None; got {self.calibration!r}."
+            )
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether anything asked for can't be done without validation windows."""
+        return self.patience is not None or self.calibration is not None
