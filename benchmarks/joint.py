@@ -20,6 +20,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import mne
 import numpy as np
 import torch
 from joblib import Parallel, delayed
@@ -158,6 +159,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("joint"))
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
+    mne.set_log_level("WARNING")
     model = load_model(arguments.model)
     data: Data = {
         name: (encode_patches(model, part.patches, dtype="float32"), part.labels, part.subjects)

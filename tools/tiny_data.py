@@ -28,7 +28,6 @@ STIMULUS = Task(
     "stimulus",
     "Which picture does the subject see?",
     {"S1 obj": "the first", "S2 match": "the same again", "S2 nomatch": "another"},
-    options=True,
     phrasings=(
         "Which picture was shown in this EEG segment?",
         "What does the subject look at?",

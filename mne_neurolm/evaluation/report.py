@@ -17,6 +17,7 @@ _SPECTRA = {
     "log_magnitude": "logarithms of the magnitudes of the Fourier transform of each second, "
     "standardised at each frequency over the training data. Zero is the training data's mean.",
 }
+_SPECTRA["amplitude_phase"] = _SPECTRA["magnitude"]
 
 
 def results_table(results: Mapping[str, Mapping[str, float]]) -> str:

@@ -17,7 +17,7 @@ from ..tokens import EEGTokens
 from ..utils.device import autocast
 from .net_callbacks import CosineSchedule, HeldOut, Validation
 from .optim import parameter_groups
-from .regularization import drop_channels, kept_channels, smoothed_answer_loss
+from .regularization import drop_channels, kept_channels, tuning_loss
 
 
 class AnswerModule(nn.Module):
@@ -83,15 +83,18 @@ class _AnswerLoss(nn.Module):
 
     lengths: Tensor
 
-    def __init__(self, lengths: list[int], label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, lengths: list[int], label_smoothing: float = 0.0, contrast: float = 0.0
+    ) -> None:
         super().__init__()
+        self.contrast = contrast
         self.label_smoothing = label_smoothing
         self.register_buffer("lengths", torch.tensor(lengths))
 
     def forward(self, log_probs: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
         smoothing = self.label_smoothing if self.training else 0.0
-        return smoothed_answer_loss(log_probs, labels, self.lengths, smoothing)
+        return tuning_loss(log_probs, labels, self.lengths, smoothing, self.contrast)
 
 
 def make_net(
@@ -107,6 +110,7 @@ def make_net(
     progress: bool,
     seed: int,
     label_smoothing: float = 0.0,
+    contrast: float = 0.0,
     average: float = 0.0,
     patience: int | None = None,
     monitor: str = "loss",
@@ -143,6 +147,7 @@ def make_net(
         criterion=_AnswerLoss,
         criterion__lengths=[len(answer) for answer in module.answers],
         criterion__label_smoothing=label_smoothing,
+        criterion__contrast=contrast,
         weight_decay=weight_decay,
         lr=lr,
         max_epochs=max_epochs,

@@ -55,6 +55,7 @@ def tune_instructions(
     cache: str | Path | HiddenCache | None = None,
     channel_dropout: float = 0.0,
     label_smoothing: float = 0.0,
+    contrast: float = 1.0,
     average: float = 0.0,
     config: TrainingConfig | None = None,
     device: str = "auto",
@@ -111,6 +112,9 @@ def tune_instructions(
         Probability that a channel's tokens are left out of a batch. Default 0.
     label_smoothing : float
         Weight that is taken from the right answer and spread over all. Default 0.
+    contrast : float
+        Weight of the right answer's log-probability among the task's answers, beside that as text.
+        Default 1; the paper has 0 (Eq. 10).
     average : float
         Decay of an exponential moving average of the weights, such as 0.99; the average is what is
         validated and returned. Default 0: the weights as they are.
@@ -158,6 +162,7 @@ def tune_instructions(
         "calibration": calibration,
         "channel_dropout": channel_dropout,
         "label_smoothing": label_smoothing,
+        "contrast": contrast,
         "average": average,
     }
     tuning = TuningConfig(**values)

@@ -14,7 +14,7 @@ from ..models.scoring import answer_log_probs
 from ..tasks import EncodedTask, Task
 from .averaging import WeightAverage
 from .data import EEGBatch
-from .regularization import drop_channels, kept_channels, smoothed_answer_loss
+from .regularization import drop_channels, kept_channels, tuning_loss
 from .stages import LanguageModelStage, given
 from .task_progress import TaskProgress
 from .tuned_parts import prepare_tuning, trained_parts
@@ -137,11 +137,12 @@ class InstructionStage(LanguageModelStage):
             self.model, hidden, channels, times, encoded.prompt, encoded.answers, text_only=False
         )
         labels = given(batch.labels)
-        loss = smoothed_answer_loss(
+        loss = tuning_loss(
             log_probs,
             labels,
             [len(answer) for answer in encoded.answers],
             self.tuning.label_smoothing if self.learns else 0.0,
+            self.tuning.contrast if self.learns else 0.0,
         )
         accuracy = (log_probs.detach().argmax(dim=1) == labels).float().mean()
         return {"loss": loss, "answer": loss, "answer_accuracy": accuracy}

@@ -64,10 +64,14 @@ def drop_channels(
     return hidden.index_select(1, index), channels[index], times[index]
 
 
-def smoothed_answer_loss(
-    log_probs: Tensor, labels: Tensor, lengths: Sequence[int] | Tensor, label_smoothing: float = 0.0
+def tuning_loss(
+    log_probs: Tensor,
+    labels: Tensor,
+    lengths: Sequence[int] | Tensor,
+    label_smoothing: float = 0.0,
+    contrast: float = 0.0,
 ) -> Tensor:
-    """Negative log-probability per token of the answers, the wrong ones having a little weight.
+    """Negative log-probability per token of the right answers, as text and among the answers.
 
     Parameters
     ----------
@@ -80,13 +84,20 @@ def smoothed_answer_loss(
     label_smoothing : float
         Weight ε that is spread evenly over all K answers, the right one among them (Szegedy et al.
         2016, Rethinking the inception architecture, section 7, there over classes). Default 0.
+    contrast : float
+        Weight c of the right answer's negative log-probability among the task's answers, which is
+        what predictions are made of. A model that has not yet learnt to write the answers' words
+        learns from it which one is right. Default 0, as in the paper (Eq. 10).
 
     Returns
     -------
     loss : Tensor, shape ()
-        -Σ ((1 - ε) log p_right + ε mean_k log p_k) / Σ tokens of the right answers.
+        -Σ ((1 - ε) (log p_right + c log q_right) + ε mean_k (log p_k + c log q_k)) / Σ tokens of
+        the right answers, where q_k = p_k / Σ p over the answers.
     """
     counts = torch.as_tensor(lengths, device=labels.device)
+    if contrast:
+        log_probs = log_probs + contrast * log_probs.log_softmax(dim=1)
     loss = answer_loss(log_probs, labels, counts)
     if not label_smoothing:
         return loss
@@ -94,8 +105,10 @@ def smoothed_answer_loss(
     return (1 - label_smoothing) * loss + label_smoothing * even
 
 
-def check_regularization(channel_dropout: float, label_smoothing: float) -> None:
-    """Refuse shares that are not 0 (off) or between 0 and 1."""
+def check_regularization(channel_dropout: float, label_smoothing: float, contrast: float) -> None:
+    """Refuse shares that are not 0 (off) or between 0 and 1, and negative weights."""
+    if not 0 <= contrast < float("inf"):
+        raise ValueError(f"contrast must be 0 (off) or above; got {contrast}.")
     for name, value in (("channel_dropout", channel_dropout), ("label_smoothing", label_smoothing)):
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be 0 (off) or above, and below 1; got {value}.")

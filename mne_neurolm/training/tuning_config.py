@@ -36,7 +36,10 @@ class TuningConfig:
         Probability that a channel's tokens are left out of a batch. Default 0.
     label_smoothing : float
         Weight that is spread over all answers, see
-        :func:`~mne_neurolm.training.regularization.smoothed_answer_loss`. Default 0.
+        :func:`~mne_neurolm.training.regularization.tuning_loss`. Default 0.
+    contrast : float
+        Weight of the right answer's log-probability among the task's answers, see the same.
+        Default 0, as in the paper.
     average : float
         Decay of a moving average of the weights, which is what is validated and kept: 0.99 is the
         mean over some hundred steps. Default 0: no average.
@@ -64,6 +67,7 @@ class TuningConfig:
     phrasings: bool = True
     channel_dropout: float = 0.0
     label_smoothing: float = 0.0
+    contrast: float = 0.0
     average: float = 0.0
     patience: int | None = None
     monitor: Monitor = "loss"
@@ -73,7 +77,7 @@ class TuningConfig:
         if self.tune not in ("full", "lora", "head"):
             raise ValueError(f"tune must be 'full', 'lora' or 'head'; got {self.tune!r}.")
         task_shares([1], self.sampling, self.sampling_temperature)  # refuses what it can't do
-        check_regularization(self.channel_dropout, self.label_smoothing)
+        check_regularization(self.channel_dropout, self.label_smoothing, self.contrast)
         check_decay(self.average)
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be at least 1, or None; got {self.patience}.")

@@ -129,8 +129,11 @@ def test_the_table_has_means_and_deviations(modules) -> None:
 
 
 def test_a_cell_from_beginning_to_end(modules, recordings, tmp_path: Path, monkeypatch) -> None:
-    ablations, cells, _ = modules
+    ablations, cells, data = modules
     monkeypatch.setattr(cells, "_FEWEST_STEPS", 2)
+    small = {"n_layer": 1, "codebook_size": 64, "scalp_components": 4}
+    tiny = data.tool("train_tiny")
+    monkeypatch.setattr(tiny, "RECIPE", {**tiny.RECIPE, **small})
     plan = ablations.Plan(tmp_path, 1e-6)
     recordings.save(plan.recordings())
     for name in ("models", "cells", "probes"):

@@ -185,6 +185,26 @@ def test_new_encoders_start_as_those_of_new_models(model: NeuroLM) -> None:
         assert tensor.std() == pytest.approx(float(fresh[name].std()), rel=0.3, abs=1e-6), name
 
 
+def test_new_encoders_know_what_was_measured() -> None:
+    """What the tokenizer's stage has measured on the training data is part of the encoder."""
+    config = NeuroLMConfig(
+        n_layer=1,
+        n_head=2,
+        n_embd=32,
+        decoder_n_layer=1,
+        decoder_n_head=2,
+        decoder_n_embd=32,
+        scalp_components=3,
+    )
+    model = NeuroLM(config)
+    model.vq.encoder.scalp_embed.mean.fill_(2.0)
+    model.vq.encoder.scalp_embed.components.fill_(3.0)
+    add_encoder(model, 0)
+    assert (model.encoder.scalp_embed.mean == 2).all()
+    assert (model.encoder.scalp_embed.components == 3).all()
+    assert not config.separate_encoder, "a configuration may be shared"
+
+
 def test_stage_refuses_what_cannot_be(model: NeuroLM, small_config, data) -> None:
     with pytest.raises(ValueError, match="codebook was never trained"):
         train_masked(NeuroLM(small_config), data, config=FAST)

@@ -13,7 +13,7 @@ from mne_neurolm.training.regularization import (
     check_regularization,
     drop_channels,
     kept_channels,
-    smoothed_answer_loss,
+    tuning_loss,
 )
 
 
@@ -39,10 +39,19 @@ def test_smoothed_loss_by_hand() -> None:
     log_probs = torch.tensor([[-1.0, -3.0], [-2.0, -4.0]])
     labels = torch.tensor([0, 1])
     # (0.8 · 1 + 0.2 · 2) + (0.8 · 4 + 0.2 · 3) = 5.0, over 2 + 3 tokens
-    loss = smoothed_answer_loss(log_probs, labels, [2, 3], 0.2)
+    loss = tuning_loss(log_probs, labels, [2, 3], 0.2)
     assert float(loss) == pytest.approx(1.0)
-    plain = smoothed_answer_loss(log_probs, labels, [2, 3])
+    plain = tuning_loss(log_probs, labels, [2, 3])
     assert float(plain) == float(answer_loss(log_probs, labels, torch.tensor([2, 3]))) == 1.0
+
+
+def test_contrast_is_the_cross_entropy_among_the_answers() -> None:
+    log_probs = torch.tensor([[-7.0, -9.0], [-8.0, -8.0]])
+    labels = torch.tensor([0, 1])
+    among = torch.nn.functional.cross_entropy(log_probs, labels, reduction="sum")
+    plain = tuning_loss(log_probs, labels, [3, 3])
+    with_it = tuning_loss(log_probs, labels, [3, 3], contrast=2.0)
+    torch.testing.assert_close(with_it - plain, 2.0 * among / 6)
 
 
 def test_smoothing_is_least_at_smooth_answers() -> None:
@@ -51,7 +60,7 @@ def test_smoothing_is_least_at_smooth_answers() -> None:
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = smoothed_answer_loss(logits.log_softmax(-1), torch.tensor([1]), [1, 1, 1], 0.3)
+        loss = tuning_loss(logits.log_softmax(-1), torch.tensor([1]), [1, 1, 1], 0.3)
         loss.backward()
         return loss
 
@@ -60,8 +69,10 @@ def test_smoothing_is_least_at_smooth_answers() -> None:
     torch.testing.assert_close(found, torch.tensor([0.1, 0.8, 0.1]), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("values", [(1.0, 0.0), (-0.1, 0.0), (0.0, 1.0)])
-def test_impossible_shares(values: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    "values", [(1.0, 0.0, 0.0), (-0.1, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)]
+)
+def test_impossible_shares(values: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="must be 0"):
         check_regularization(*values)
 
