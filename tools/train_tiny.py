@@ -84,7 +84,7 @@ AUTOREGRESSIVE_STAGE = TrainingConfig(
     amplitude_jitter=0.2,
     seed=SEED,
 )
-# Few passes: more make answers about people who were not seen no better, only surer.
+# With two passes the three pictures were hardly told apart (0.41 of two people, 0.50 with three).
 INSTRUCTION_STAGE = TrainingConfig(
     max_epochs=3,
     batch_size=32,
