@@ -88,7 +88,6 @@ def stage_settings(ablation: str | None, stage: str, seed: int) -> dict[str, Any
         "model": model,
         "epochs": epochs,
         "fraction": config.data.train_fraction,
-        # The recipe shuffles; only with options in one order is there something to compare with.
         "tuning": {**tiny.TUNING, "shuffle_options": False, **options}
         if stage == "instruct"
         else {},
@@ -258,7 +257,7 @@ def score_tuned(
         ``tuned_<task>_<metric>``.
     """
     data = tool("tiny_data")
-    tasks: dict[str, Task] = {"workload": data.WORKLOAD, "stimulus": data.STIMULUS}
+    tasks: dict[str, Task] = {"workload": data.WORKLOAD, "stimulus": data.STIMULUS_LISTED}
     tokens = {"workload": workload, "stimulus": stimulus}
     labels = {"workload": recordings.workload_labels, "stimulus": recordings.stimulus_labels}
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in tasks}

@@ -6,14 +6,16 @@
 people of SMNI (its two tasks), one of five folds of the 31 people of Workload
 (``StratifiedGroupKFold``, shuffled, seed 0; every fold is held out in two rounds), and one of five
 folds of the 45 imagery trials. One model is tuned on the rest of all tasks together, and asked the
-questions as they are, in a wording that was not in its training, and with the options in another
-order. With ``--single``, models are tuned on one task each instead. What is finished is not done
-again. The base model must not have seen labels of these recordings: the bundled ``"tiny"`` has not.
+questions as they are, in a wording that was not in its training, and, where a task lists options,
+with these in another order. With ``--single``, models are tuned on one task each instead. What is
+finished is not done again. The base model must not have seen labels of these recordings; the
+bundled ``"tiny"`` has not.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -126,13 +128,17 @@ def summarize(data: Data, cells: list[dict]) -> list[dict]:
                     scores.append(_score(task, labels, done, way))
                 if scores:
                     mean = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}
-                    std = {f"{k}_std": float(np.std([s[k] for s in scores])) for k in scores[0]}
+                    std = {f"{k}_std": _spread([s[k] for s in scores]) for k in scores[0]}
                     rows.append(
                         {"tuned": kind, "task": task.name, "asked": way, "seeds": len(scores)}
                         | mean
                         | std
                     )
     return rows
+
+
+def _spread(values: list[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _score(task, labels: np.ndarray, parts: list[dict], way: str) -> dict[str, float]:
@@ -167,7 +173,10 @@ def main() -> None:
     }
     text = tiny_data.load_text(arguments.data)
     tasks = [task.name for task in tiny_data.TASKS] if arguments.single else [None]
-    mark = model.extra_repr().split()[-1]  # results of another model are not these
+    # Results of another model or recipe are not these.
+    recipe = (train_tiny.TUNING, train_tiny.INSTRUCTION_STAGE, tiny_data.TASKS, tiny_data.UNSEEN)
+    facts = f"{model.extra_repr()} {recipe}"
+    mark = hashlib.sha256(facts.encode()).hexdigest()[:16]
     jobs = []
     for seed in range(arguments.seeds):
         for number in range(arguments.rounds):

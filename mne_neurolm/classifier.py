@@ -268,6 +268,9 @@ class NeuroLMClassifier(AnswersQuestions, ClassifierMixin, NetParameters):
         if self.tune is None and self.calibration == "temperature":
             held_out = HeldOut(net_inputs(tokens), labels.numbers)
         self.temperature_ = self._temperature(model, task, net, held_out)
+        if self.tune is not None:  # what came with the model was of other weights
+            kept = self.calibration == "temperature"
+            model.config.temperatures = {task.name: self.temperature_} if kept else {}
         self.task_, self.classes_, self.tune_ = task, labels.classes, self.tune
         self.model_, self.net_, self._encoder_id = model, net, encoder_id
         self._answers = labels.answers

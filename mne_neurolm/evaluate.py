@@ -130,6 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--tune", choices=_TUNE, help="what is tuned (default: full)")
     group.add_argument("--max-epochs", type=int, help="passes over the training epochs")
     group.add_argument("--lr", type=float, help="peak learning rate")
+    group.add_argument(
+        "--calibration",
+        choices=("temperature",),
+        help="fit a temperature on people held out of the training set (default: none)",
+    )
     return parser
 
 
@@ -149,7 +154,8 @@ def _roots(entries: Sequence[str] | None) -> Path | dict[str, Path] | None:
 
 def _classifier(args: argparse.Namespace) -> dict[str, Any]:
     """Return the parameters of the tuned NeuroLM that were given."""
-    given = {"tune": args.tune, "max_epochs": args.max_epochs, "lr": args.lr}
+    names = ("tune", "max_epochs", "lr", "calibration")
+    given = {name: getattr(args, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}
 
 

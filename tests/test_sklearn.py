@@ -117,7 +117,11 @@ def test_cross_validation_of_tokens(small_model, tokens, epochs, labels, subject
 def test_grid_search(small_model, epochs, labels, subjects):
     grid = {"neurolmclassifier__lr": [1e-9, 5e-3], "neurolmtokenizer__batch_size": [8]}
     search = GridSearchCV(
-        _pipe(small_model), grid, cv=GroupKFold(2), scoring="neg_log_loss", error_score="raise"
+        _pipe(small_model, max_epochs=8, average=0.0),
+        grid,
+        cv=GroupKFold(2),
+        scoring="neg_log_loss",
+        error_score="raise",
     )
     search.fit(epochs, labels, groups=subjects)
     unlike = np.ptp(search.cv_results_["mean_test_score"])

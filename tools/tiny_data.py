@@ -6,6 +6,7 @@ MNE's own layout, ``smni/smni.npz`` with ``trials.csv`` (UCI EEG Database), and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ STIMULUS = Task(
         "Is the picture the first, the same again or another?",
     ),
 )
+# The same with the answers listed, for the ablation of their order.
+STIMULUS_LISTED = replace(STIMULUS, options=True)
 GROUP = Task(
     "group",
     "Is this EEG segment of a person with alcohol use disorder?",

@@ -98,6 +98,7 @@ INSTRUCTION_STAGE = TrainingConfig(
 TUNING: dict[str, Any] = {
     "sampling": "temperature",  # or the 45 imagery trials are one step in sixty
     "channel_dropout": 0.4,
+    "contrast": 1.0,
     "average": 0.98,
 }
 

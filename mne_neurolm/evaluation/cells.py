@@ -7,6 +7,8 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,7 @@ class Failure:
 def cell_key(
     problem: Problem, fold: Fold, estimator: BaseEstimator, seed: int, model_id: str
 ) -> str:
-    """Return a name that changes with everything that a cell's result depends on.
+    """Return a name that changes with the data, the method, the weights and the package's code.
 
     Parameters
     ----------
@@ -116,8 +118,19 @@ def cell_key(
         describe_estimator(estimator, without=("model",) if model_id else ()),
         seed,
         model_id,
+        _code(),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Return a fingerprint of the package's code and of the versions of what computes."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    versions = [version(name) for name in ("numpy", "scikit-learn", "torch", "mne")]
+    return f"{digest.hexdigest()} {versions}"
 
 
 def describe_estimator(estimator: BaseEstimator, without: Sequence[str] = ()) -> list[Any]:

@@ -37,7 +37,7 @@ class Fold:
     train, test : ndarray of int64
         Positions of epochs, disjoint.
     validation : ndarray of int64 | None
-        Epochs that are in neither, for methods that stop early. ``None`` (default): none.
+        Epochs that are in neither; no method of the table reads them. ``None`` (default): none.
     repeat : int
         Which repetition of the cross-validation it belongs to. Default 0. Within a repetition, no
         epoch is tested twice.
@@ -98,6 +98,8 @@ class Problem:
     dataset: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("y", "subjects"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
         n = len(self.epochs)
         if not len(self.y) == len(self.subjects) == n:
             raise ValueError(

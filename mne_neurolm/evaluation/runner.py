@@ -143,6 +143,7 @@ def run_evaluation(
     >>> results = run_evaluation(problems, "tiny", cache="cells")  # doctest: +SKIP
     >>> summarize(results)  # doctest: +SKIP
     """
+    seeds = [int(seed) for seed in seeds]
     settings = Settings(model=model, device=device, classifier=dict(classifier or {}))
     chosen = _choose(methods, baselines)
     for what, names in (
@@ -207,7 +208,9 @@ class _Network:
         from mne_neurolm.utils.fingerprint import fingerprint
 
         if not self._id:
-            self._id = fingerprint(self._load().state_dict().items())
+            model = self._load()
+            weights = fingerprint(model.state_dict().items())
+            self._id = f"{weights} {sorted(model.config.temperatures.items())}"
         return self._id
 
     def tokenize(self, problem: Problem) -> Any:

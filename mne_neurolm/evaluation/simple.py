@@ -196,7 +196,7 @@ class WindowMeans(TransformerMixin, BaseEstimator):
         data, sfreq, ch_names = read_signals(X, self.sfreq)
         check_same((self.ch_names_, self.sfreq_), ch_names, sfreq)
         data = 1e6 * data
-        if self.average_reference:
+        if self.average_reference and data.shape[1] > 1:
             data -= data.mean(axis=1, keepdims=True)
         size = round(self.duration * sfreq)
         n_windows = data.shape[-1] // size

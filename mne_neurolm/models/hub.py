@@ -86,8 +86,9 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
         return _load_pt(path)
     if on_hub:
         return _load_from_hub(name, revision)
+    known = ", ".join(map(repr, (*BUNDLED, *sorted(RELEASED_MODELS))))
     raise ValueError(
-        f"Unknown model {name!r}: choose one of {[*BUNDLED, *sorted(RELEASED_MODELS)]}, a "
+        f"Unknown model {name!r}: choose {known}, a "
         "directory with a config.json, a released .pt file, or a hub id such as 'user/model'."
     )
 

@@ -216,6 +216,8 @@ class NeuroLM(PreTrainedModel):
             ends = [flat[:_N_HASHED], flat[_N_HASHED:][-_N_HASHED:]]
             for end in ends if not tensor.is_meta else []:
                 digest.update(end.float().cpu().numpy().tobytes())
+        if self.config.temperatures:
+            digest.update(repr(sorted(self.config.temperatures.items())).encode())
         return f"weights: {digest.hexdigest()[:16]}"
 
     def forward(

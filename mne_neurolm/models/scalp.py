@@ -129,6 +129,9 @@ class ScalpEmbedding(nn.Module):
             The row of each patch.
         """
         n_batch, n_patches, _ = patches.shape
+        # Decompositions refuse what is not finite, for the whole batch: such samples stay NaN.
+        finite = torch.isfinite(patches).flatten(1).all(dim=1)
+        patches = torch.where(finite[:, None, None], patches, torch.zeros_like(patches))
         exists = torch.ones_like(patches[..., :1]) if mask is None else mask[..., None].float()
         patches = (patches - patches.mean(dim=-1, keepdim=True)) * exists
         count = exists.sum(dim=(1, 2), keepdim=True).clamp_min(1)
@@ -146,7 +149,7 @@ class ScalpEmbedding(nn.Module):
             return total.index_add(0, where, values.flatten(0, 1))
 
         # Rows of the montage, made orthonormal: M = Y (Y'Y)^(-1/2).
-        values, vectors = torch.linalg.eigh(per_second(rows[..., :, None] * rows[..., None, :]))
+        values, vectors = _eigh(per_second(rows[..., :, None] * rows[..., None, :]))
         kept = values > _RANK * values[:, -1:].clamp_min(_TINY)
         scale = torch.where(kept, values.clamp_min(_TINY).rsqrt(), torch.zeros_like(values))
         root = (vectors * scale[:, None]) @ vectors.mT
@@ -158,14 +161,16 @@ class ScalpEmbedding(nn.Module):
         cross = torch.stack([band @ band.mT for band in bins], dim=1)  # (B * S, bands, K, K)
         size = cross.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
         identity = torch.eye(N_HARMONICS, device=patches.device)
-        values, vectors = torch.linalg.eigh(cross / size.clamp_min(_TINY) + _SHRINKAGE * identity)
+        values, vectors = _eigh(cross / size.clamp_min(_TINY) + _SHRINKAGE * identity)
         logarithms = (vectors * values.clamp_min(_SHRINKAGE / 2).log()[..., None, :]) @ vectors.mT
         i, j = torch.triu_indices(N_HARMONICS, N_HARMONICS, device=patches.device)
         # Entries off the diagonal stand for two: distances between matrices are kept.
         weight = torch.where(i == j, 1.0, 2.0**0.5)
         covariances = (logarithms[..., i, j] * weight).flatten(1)
         amplitudes = projected.unflatten(-1, (_N_STEPS, -1)).mean(dim=-1).flatten(1)
-        return torch.cat([covariances, amplitudes], dim=1), where
+        features = torch.cat([covariances, amplitudes], dim=1)
+        known = finite.repeat_interleave(n_seconds)[:, None]
+        return torch.where(known, features, torch.full_like(features, torch.nan)), where
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
@@ -180,7 +185,7 @@ class ScalpEmbedding(nn.Module):
         device = self.mean.device
         for batch in batches:
             patches, channels, times = (tensor.to(device) for tensor in batch)
-            features = self.features(patches.float(), channels, times)[0].double().cpu().numpy()
+            features = self.features(patches.float(), channels, times)[0].cpu().double().numpy()
             features = features[np.isfinite(features).all(axis=1)]
             if total is None:
                 total = np.zeros(features.shape[1])
@@ -205,6 +210,14 @@ class ScalpEmbedding(nn.Module):
             kept = values > 1e-9 * max(values[0], _TINY)
             whitened = np.where(kept, vectors / np.sqrt(np.maximum(values, _TINY)), 0.0)
             self.components[part].copy_(torch.from_numpy(whitened))
+
+
+def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues and vectors; on the CPU for Apple's GPUs, where older PyTorch has none."""
+    if matrices.device.type != "mps":
+        return tuple(torch.linalg.eigh(matrices))
+    values, vectors = torch.linalg.eigh(matrices.cpu())
+    return values.to(matrices.device), vectors.to(matrices.device)
 
 
 @lru_cache(maxsize=1)

@@ -64,10 +64,16 @@ def hold_out(
             )
         n_parts = min(n_groups, max(2, round(1 / fraction)))
         splitter = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
-    # Of the parts that k-fold makes, the first that leaves all classes to train on.
+    # Of the parts that k-fold makes, the first with all classes in both, or else in training.
+    second_best = None
     for train, validation in splitter.split(nothing, labels, groups):
-        if len(np.unique(labels[train])) == n_classes and len(validation):
+        if len(np.unique(labels[train])) < n_classes or not len(validation):
+            continue
+        if len(np.unique(labels[validation])) == n_classes:
             return np.sort(train), np.sort(validation)
+        second_best = second_best or (np.sort(train), np.sort(validation))
+    if second_best is not None:
+        return second_best
     raise ValueError(
         "No groups can be held out with every class left to train on: some class is of a single "
         "group. Leave groups out to hold out single epochs, or leave out patience and calibration."

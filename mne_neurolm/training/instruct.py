@@ -219,6 +219,12 @@ def _make_sets(
                 f"There is validation data for task {task.name!r}, but no data to train on; tasks "
                 f"are {list(numbers)}."
             )
+        known = tasks[numbers[task.name]]
+        if list(task.answers.items()) != list(known.answers.items()):
+            raise ValueError(
+                f"Task {task.name!r} has the answers {dict(task.answers)} for validation and "
+                f"{dict(known.answers)} for training; pass the same task."
+            )
         tokens = cached_tokens(X, model, encoder_id, cache=cache)
         if not len(tokens):
             raise ValueError(f"Task {task.name!r} has no epochs; leave it out, or pass some.")

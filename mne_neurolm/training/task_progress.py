@@ -38,6 +38,7 @@ class TaskProgress(nn.Module):
         for task, score in enumerate(scores):
             if self.stopped(task) or np.isnan(score):
                 continue
+            score = float(np.float32(score))  # as it is kept, or a tie may look better
             if score < float(self.best[task]):
                 self.best[task], self.waited[task] = score, 0
             else:

@@ -74,8 +74,9 @@ class TaskTrainer(Trainer):
     def conclude(self) -> None:
         """Complete the model after the last step: calibrate it, and merge adapters into it."""
         model = self.stage.model
-        if self.stage.tuning.calibration is not None:
-            model.config.temperatures = {**model.config.temperatures, **self.fit_temperatures()}
+        # Temperatures that came with the model were of other weights.
+        wanted = self.stage.tuning.calibration is not None
+        model.config.temperatures = self.fit_temperatures() if wanted else {}
         if self.stage.tuning.tune == "lora":
             merge_adapters(model)
 

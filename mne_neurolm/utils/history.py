@@ -21,6 +21,7 @@ STAGE_LOSSES: dict[str, tuple[str, ...]] = {
         "hidden_frequency",
         "hidden_phase",
         "hidden_raw",
+        "hidden_scalp",
         "domain_eeg",
         "domain_text",
     ),

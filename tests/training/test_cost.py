@@ -213,7 +213,9 @@ def test_length_of_windows() -> None:
 
 def test_what_there_is_not() -> None:
     config = NeuroLMConfig.preset("tiny")
-    with pytest.raises(ValueError, match="'stage2'; choose one of tokenizer, autoregressive"):
+    with pytest.raises(
+        ValueError, match="'stage2'; choose one of tokenizer, masked, autoregressive"
+    ):
         cost.step_flops(config, "stage2", 1, 4, 4)
     with pytest.raises(ValueError, match="got 'zero' and 'bfloat16'"):
         cost.training_memory(config, "tokenizer", 1, 4, 4, strategy="zero")
