@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Passes over the training windows. Simulated states differ in one way only and there are few
 # windows of them; on real EEG the tuned model fits subjects instead of states if it goes on.
-_MAX_EPOCHS = {"simulated": 10, "recorded": 6}
+_MAX_EPOCHS = {"simulated": 10, "recorded": 3}
 _MIN_WINDOWS = 10  # per class; annotations that occur now and then are no class to learn
 _SHOWN = ("balanced_accuracy", "auroc")
 
