@@ -10,12 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
-import mne
 import numpy as np
 
-from mne_neurolm import prepare_raw
 from mne_neurolm.datasets import load_eegmat
-from mne_neurolm.datasets.members import find_members
 from mne_neurolm.patches import Patches, make_patches
 
 TEST_SUBJECTS = range(26, 31)  # of EEGMAT, the paper's validation subjects
@@ -122,18 +119,10 @@ def load_recordings(data: Path, *, n_subjects: int | None = None) -> Recordings:
     """
     tiny_data = tool("tiny_data")
     learners = list(tiny_data.TRAINING_SUBJECTS)[:n_subjects]
-    windows = []
-    for member in find_members("workload", data / "eegmat"):
-        if int(member.subject[-2:]) in learners:
-            raw = prepare_raw(mne.io.read_raw_edf(member.path, preload=True), line_freq=50.0)
-            epochs = mne.make_fixed_length_epochs(raw, duration=tiny_data.WINDOW, preload=True)
-            windows.append(make_patches(epochs))
-    rest = windows[0]
-    continuous = dataclasses.replace(rest, data=np.concatenate([w.data for w in windows]))
     epochs = load_eegmat(data / "eegmat", [*learners, *TEST_SUBJECTS])
     trials, conditions, people = tiny_data.load_visual(data)["stimulus"]
     return Recordings(
-        unlabelled=[continuous, trials],
+        unlabelled=[tiny_data.load_arithmetic(data, learners), trials],
         workload=make_patches(epochs),
         workload_labels=epochs.metadata["label"].to_numpy(),
         workload_subjects=epochs.metadata["subject"].to_numpy(),

@@ -6,6 +6,7 @@ MNE's own layout, ``smni/smni.npz`` with ``trials.csv`` (UCI EEG Database), and 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -87,15 +88,22 @@ class Labelled(NamedTuple):
 
 def load_unlabelled(data: Path) -> list[Patches]:
     """Return all recordings to pretrain on as windows without labels."""
+    movement = [
+        _windows(prepare_raw(mne.io.read_raw_edf(path, preload=True), line_freq=60.0))
+        for path in _runs(data)
+    ]
+    visual = load_visual(data)["stimulus"].patches
+    return [load_arithmetic(data, TRAINING_SUBJECTS), _join(movement), visual]
+
+
+def load_arithmetic(data: Path, subjects: Collection[int]) -> Patches:
+    """Return all of EEGMAT's recordings of some subjects as windows without labels."""
     sets = []
     for member in find_members("workload", data / "eegmat"):
-        if int(member.subject[-2:]) in TRAINING_SUBJECTS:
+        if int(member.subject[-2:]) in subjects:
             raw = mne.io.read_raw_edf(member.path, preload=True)
             sets.append(_windows(prepare_raw(raw, line_freq=50.0)))
-    n_eegmat = len(sets)
-    for path in _runs(data):
-        sets.append(_windows(prepare_raw(mne.io.read_raw_edf(path, preload=True), line_freq=60.0)))
-    return [_join(sets[:n_eegmat]), _join(sets[n_eegmat:]), load_visual(data)["stimulus"].patches]
+    return _join(sets)
 
 
 def load_labelled(data: Path) -> dict[str, Labelled]:

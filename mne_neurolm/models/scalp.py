@@ -139,7 +139,8 @@ class ScalpEmbedding(nn.Module):
         patches = patches / power.sqrt().clamp_min(_TINY)
 
         rows = self.harmonics[channels].float().expand(n_batch, n_patches, -1) * exists
-        seconds, n_seconds = torch.unique(times, return_inverse=True)[1], len(torch.unique(times))
+        different, seconds = torch.unique(times, return_inverse=True)
+        n_seconds = len(different)
         # Sums over the patches of each second, all samples at once.
         offsets = n_seconds * torch.arange(n_batch, device=patches.device)[:, None]
         where = (seconds.expand(n_batch, n_patches) + offsets).flatten()
