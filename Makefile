@@ -8,6 +8,8 @@ DEMO_OUT ?= demo_report
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOWEST := .venv-lowest
+# One process per core (each uses one thread), a test module at a time: fixtures are per module.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,7 +22,7 @@ demo: $(VENV)/.installed-core ## simulate EEG, run the whole pipeline, write an 
 	$(BIN)/python -m mne_neurolm.demo --out $(DEMO_OUT)
 
 test: lint ## everything a change must pass: lint, then the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.installed-test ## ruff, mypy, codespell
 	$(BIN)/ruff check .
@@ -40,7 +42,7 @@ lowest: ## run the test suite with the oldest versions that pyproject.toml allow
 	$(LOWEST)/bin/python tools/lowest.py test > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -c $(LOWEST)/constraints.txt -e ".[test]"
 	# Old releases deprecate other things than new ones; only the tested behaviour counts here.
-	$(LOWEST)/bin/python -m pytest -W default::DeprecationWarning -W default::FutureWarning \
+	$(LOWEST)/bin/python -m pytest $(PARALLEL) -W default::DeprecationWarning -W default::FutureWarning \
 		-W default::PendingDeprecationWarning
 
 clean: ## remove what the other targets wrote, except the environments

@@ -26,7 +26,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("mne_neurolm.evaluate", "compare a model with baselines on tasks"),
     "prepare": Command("mne_neurolm.prepare", "write recordings into a store for pretraining"),
     "prepare-text": Command("mne_neurolm.prepare_text", "encode text for pretraining"),
-    "pretrain": Command("mne_neurolm.pretrain", "train one of the three stages from a store"),
+    "pretrain": Command("mne_neurolm.pretrain", "train one of the stages from a store"),
     "runs": Command("mne_neurolm.runs", "show training runs: table, curves, HTML report"),
 }
 

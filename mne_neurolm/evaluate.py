@@ -92,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         "get the same epochs, and write tables and report.html. A run that was interrupted goes on "
         "where it was.",
     )
-    parser.add_argument("model", help='the NeuroLM: "tiny", a folder, or another model id')
+    parser.add_argument(
+        "model", help='the NeuroLM: "tiny-joint", "tiny", a folder, or another model id'
+    )
     parser.add_argument(
         "--tasks",
         nargs="+",
@@ -105,18 +107,26 @@ def _parser() -> argparse.ArgumentParser:
         "--root",
         nargs="+",
         metavar="DIR",
-        help="folder of the data sets, or NAME=DIR for each",
+        help="folder of the data sets, or NAME=DIR for each (default: none, for YAML files that "
+        "say where their epochs are)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("neurolm_evaluation"), help="folder to write to"
+        "--out",
+        type=Path,
+        default=Path("neurolm_evaluation"),
+        help="folder to write to (default: neurolm_evaluation)",
     )
     parser.add_argument(
-        "--methods", nargs="+", metavar="METHOD", help="only these (default: NeuroLM and simple)"
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        help="only these (default: NeuroLM's and the simple ones)",
     )
     parser.add_argument(
         "--baselines",
         action="store_true",
-        help="train the deep networks of the paper, EEGNet and ShallowFBCSPNet as well",
+        help="train the deep networks of the paper, EEGNet and ShallowFBCSPNet as well (default: "
+        "do not)",
     )
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument(
@@ -128,8 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     group = parser.add_argument_group("tuning of NeuroLM")
     group.add_argument("--tune", choices=_TUNE, help="what is tuned (default: full)")
-    group.add_argument("--max-epochs", type=int, help="passes over the training epochs")
-    group.add_argument("--lr", type=float, help="peak learning rate")
+    group.add_argument(
+        "--max-epochs", type=int, help="passes over the training epochs (default: 3)"
+    )
+    group.add_argument("--lr", type=float, help="peak learning rate (default: 5e-4)")
     group.add_argument(
         "--calibration",
         choices=("temperature",),

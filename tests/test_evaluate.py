@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+from mne_neurolm import NeuroLMClassifier
 from mne_neurolm.datasets import simulate_epochs
 from mne_neurolm.evaluate import _parser, _roots, main
 
@@ -65,6 +67,21 @@ def test_roots() -> None:
     assert _roots(["tuab=a", "hmc=b=c"]) == {"tuab": Path("a"), "hmc": Path("b=c")}
     with pytest.raises(ValueError, match="NAME=DIR for each"):
         _roots(["a", "hmc=b"])
+
+
+def test_help_tells_every_default() -> None:
+    """Those of the command, and those of the classifier where the command has none."""
+    theirs = inspect.signature(NeuroLMClassifier).parameters
+    for action in _parser()._actions:
+        if action.required or action.dest == "help":
+            continue
+        assert action.help.count("(default: ") == 1, action.dest
+        said = action.help.split("(default: ")[1].split(")")[0]
+        if action.dest in ("tune", "max_epochs", "lr"):
+            default = theirs[action.dest].default
+            assert type(default)(said) == default
+        elif action.default not in (None, False, -1):
+            assert said == str(action.default)
 
 
 def test_tasks_are_required(capsys) -> None:

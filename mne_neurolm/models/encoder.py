@@ -97,6 +97,7 @@ class NeuralTransformer(nn.Module):
         *,
         norm_over_padding: bool = False,
         hide: tuple[Tensor, Tensor] | None = None,
+        scalp: Tensor | None = None,
     ) -> Tensor:
         """Run the transformer.
 
@@ -113,6 +114,9 @@ class NeuralTransformer(nn.Module):
         hide : tuple of Tensor | None
             Patches to hide, bool of shape (B, N), and the embedding (D,) that stands in for each of
             them; channel and time embeddings are added to it. Default None: all are seen.
+        scalp : Tensor of float32, shape (B, N, 2 * scalp_components) | None
+            What :meth:`~mne_neurolm.models.scalp.ScalpEmbedding.describe` returns for the same
+            patches, if it is known already. Default None: it is computed, where it is needed.
 
         Returns
         -------
@@ -129,10 +133,12 @@ class NeuralTransformer(nn.Module):
             x = torch.where(hidden[..., None], stand_in.to(x.dtype), x)
         x = x + self.pos_embed(channels) + self.time_embed(times)
         if self.scalp_embed is not None:
-            seen = mask
-            if hide is not None:
-                seen = ~hide[0] if mask is None else mask & ~hide[0]
-            x = x + self.scalp_embed(patches, channels, times, seen)
+            if scalp is None:
+                seen = mask
+                if hide is not None:
+                    seen = ~hide[0] if mask is None else mask & ~hide[0]
+                scalp = self.scalp_embed.describe(patches, channels, times, seen)
+            x = x + self.scalp_embed(scalp)
         for block in self.blocks:
             x = block(x, mask)
         return self.fc_norm(x)

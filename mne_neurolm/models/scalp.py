@@ -49,7 +49,8 @@ class ScalpEmbedding(nn.Module):
     that all montages share one description. Its first part is the upper triangle of the matrix
     logarithm of the cross-spectrum of each band, scaled to a mean eigenvalue of 1 and shrunk; its
     second part the projected EEG in averages of 50 ms, over the standard deviation of the sample.
-    Of each part the leading principal components, whitened, are embedded by one linear layer.
+    Of each part the leading principal components, whitened, are embedded by one linear layer:
+    :meth:`describe` returns the components, and calling the module embeds them.
 
     Parameters
     ----------
@@ -76,11 +77,9 @@ class ScalpEmbedding(nn.Module):
         self.register_buffer("components", torch.zeros(sum(N_FEATURES), n_components))
         self.linear = nn.Linear(2 * n_components, n_embd)
 
-    def forward(
-        self, patches: Tensor, channels: Tensor, times: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
-        """Return the embedding (B, N, D) of the second that each patch is of."""
-        return self.linear(self.describe(patches, channels, times, mask))
+    def forward(self, components: Tensor) -> Tensor:
+        """Return the embedding (B, N, D) of what :meth:`describe` returned for patches."""
+        return self.linear(components)
 
     @torch.no_grad()
     def describe(

@@ -42,7 +42,11 @@ class VQOutput(NamedTuple):
     commitment_loss : Tensor, shape ()
         Commitment loss of the codebook.
     hidden_predictions : dict of Tensor
-        The same from the hidden states alone; empty without ``hidden_target_weight``.
+        The same from the hidden states alone, and ``"scalp"`` if there are ``scalp_components``;
+        empty without ``hidden_target_weight``.
+    scalp : Tensor of float32, shape (B, N, 2 * scalp_components) | None
+        The description of each patch's second, which the encoder read and ``"scalp"`` must
+        predict; None where nothing predicts it.
     """
 
     hidden: Tensor
@@ -50,6 +54,7 @@ class VQOutput(NamedTuple):
     predictions: dict[str, Tensor]
     commitment_loss: Tensor
     hidden_predictions: dict[str, Tensor]
+    scalp: Tensor | None = None
 
     @property
     def frequency(self) -> Tensor:
@@ -157,10 +162,13 @@ class VQ(nn.Module):
         mask: Tensor | None = None,
         *,
         norm_over_padding: bool = False,
+        scalp: Tensor | None = None,
     ) -> Tensor:
         """Return hidden states (B, N, D) of patches (B, N, 200); see the encoder's ``forward``."""
         check_times(times, self.n_time_embeddings)
-        return self.encoder(patches, channels, times, mask, norm_over_padding=norm_over_padding)
+        return self.encoder(
+            patches, channels, times, mask, norm_over_padding=norm_over_padding, scalp=scalp
+        )
 
     def codes(self, hidden: Tensor) -> Tensor:
         """Return codebook indices (B, N) of hidden states (B, N, D); the codebook never moves."""
@@ -234,10 +242,21 @@ class VQ(nn.Module):
         norm_over_padding: bool = False,
     ) -> VQOutput:
         """Encode, quantise and decode; in training mode the codebook collects its rows."""
-        hidden = self.encode(patches, channels, times, mask, norm_over_padding=norm_over_padding)
+        scalp = self._scalp_target(patches, channels, times, mask)
+        hidden = self.encode(
+            patches, channels, times, mask, norm_over_padding=norm_over_padding, scalp=scalp
+        )
         vectors, codes, loss = self.codebook(self._project(hidden), mask)
         predictions = self.reconstruct(vectors, channels, times, mask)
-        return VQOutput(hidden, codes, predictions, loss, self._predict_from(hidden))
+        return VQOutput(hidden, codes, predictions, loss, self._predict_from(hidden), scalp)
+
+    def _scalp_target(
+        self, patches: Tensor, channels: Tensor, times: Tensor, mask: Tensor | None
+    ) -> Tensor | None:
+        """Describe each patch's second, if hidden states must predict that."""
+        if not self.hidden_target_weight or self.encoder.scalp_embed is None:
+            return None
+        return self.encoder.scalp_embed.describe(patches, channels, times, mask)
 
     def _predict_from(self, hidden: Tensor) -> dict[str, Tensor]:
         """Return what linear layers predict from hidden states, see ``hidden_target_weight``."""
@@ -259,17 +278,37 @@ class VQ(nn.Module):
         return frequency, raw
 
     def all_targets(
-        self, patches: Tensor, channels: Tensor, times: Tensor, mask: Tensor | None = None
+        self,
+        patches: Tensor,
+        channels: Tensor,
+        times: Tensor,
+        mask: Tensor | None = None,
+        *,
+        scalp: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return what each of the predictions of :class:`VQOutput` must be."""
+        """Return what each of the predictions of :class:`VQOutput` must be.
+
+        Parameters
+        ----------
+        patches, channels, times, mask
+            As for :meth:`forward`.
+        scalp : Tensor | None
+            ``VQOutput.scalp`` of the same patches. Default None: it is computed again.
+
+        Returns
+        -------
+        targets : dict of Tensor
+            By the names of the predictions.
+        """
         frequency, raw = self.targets(patches, mask)
         targets = {"frequency": frequency, "raw": raw}
         if self.frequency_target == "amplitude_phase":
             targets["frequency"], targets["phase"] = amplitudes_and_phases(patches, mask)
         targets = {name: targets[name] for name in self.target_names}
-        if self.hidden_target_weight and self.encoder.scalp_embed is not None:
-            describe = self.encoder.scalp_embed.describe
-            targets["scalp"] = describe(patches, channels, times, mask)
+        if scalp is None:
+            scalp = self._scalp_target(patches, channels, times, mask)
+        if scalp is not None:
+            targets["scalp"] = scalp
         return targets
 
     def domain_logits(self, features: Tensor, alpha: float = 0.0) -> Tensor:

@@ -33,8 +33,36 @@ class Augmentation:
     seed: int = 0
 
     def __call__(self, batch: EEGBatch, step: int) -> EEGBatch:
-        """Return the batch of a step as it is trained on; patches are in it already."""
-        if batch.patches is None or not (self.montage_subsets or self.amplitude_jitter):
+        """Return the batch of a step as it is trained on.
+
+        Parameters
+        ----------
+        batch : EEGBatch
+            Windows as patches, or no EEG at all, which stays as it is.
+        step : int
+            The step.
+
+        Returns
+        -------
+        batch : EEGBatch
+            Another one, unless nothing changes.
+
+        Raises
+        ------
+        ValueError
+            If the batch holds hidden states: the encoder has read the EEG already.
+        """
+        if not (self.montage_subsets or self.amplitude_jitter):
+            return batch
+        if batch.hidden is not None:
+            raise ValueError(
+                f"montage_subsets={self.montage_subsets} and amplitude_jitter="
+                f"{self.amplitude_jitter} change EEG before the encoder reads it; got hidden "
+                "states, which they cannot change. Set both to 0 (channel_dropout leaves out "
+                "channels of hidden states), or train with `pretrain instruct` and no --cache, "
+                "which encodes anew in every step."
+            )
+        if batch.patches is None:
             return batch
         rng = np.random.default_rng([self.seed, _STREAM, step])
         n_channels = int((batch.times == batch.times[0]).sum())

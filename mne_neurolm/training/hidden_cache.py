@@ -8,7 +8,9 @@ memory; nothing in them is executed on loading.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -31,6 +33,9 @@ from ..utils.device import autocast
 FORMAT = 1  # part of every key: to be raised when entries change
 _UNFINISHED = ".unfinished-"
 DTYPES = ("float32", "float16")
+# A full disk, a user's full share of it; and file systems that can't give a file its blocks.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NOT_OFFERED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -144,7 +149,7 @@ class HiddenCache:
         Raises
         ------
         OSError
-            If the folder can't be written to.
+            If the folder can't be written to, or the disk has no room for the entry.
         """
         layout = [f"{name} {shape} {dtype}" for name, (shape, dtype) in sorted(shapes.items())]
         digest = hashlib.sha256("\n".join([str(FORMAT), *facts, *layout]).encode()).hexdigest()
@@ -155,10 +160,7 @@ class HiddenCache:
         place.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=place.name + _UNFINISHED, dir=place.parent))
         try:
-            arrays: Arrays = {
-                name: _new(aside / f"{name}.npy", shape, dtype)
-                for name, (shape, dtype) in shapes.items()
-            }
+            arrays = self._reserve(aside, shapes)
             compute(arrays)
             for array in arrays.values():
                 if isinstance(array, np.memmap):
@@ -173,6 +175,37 @@ class HiddenCache:
         if found is None:
             raise OSError(f"Hidden states written to {place} can't be read back; is the disk full?")
         return found
+
+    def _reserve(self, aside: Path, shapes: Mapping[str, tuple[tuple[int, ...], str]]) -> Arrays:
+        """Make the arrays of an entry with all the room that they need."""
+        needed = sum(
+            math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in shapes.values()
+        )
+        try:
+            arrays = {
+                name: _new(aside / f"{name}.npy", shape, dtype)
+                for name, (shape, dtype) in shapes.items()
+            }
+            allocated = [_allocate(path) for path in aside.iterdir()]
+            if not all(allocated) and shutil.disk_usage(aside).free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return arrays
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            shutil.rmtree(aside, ignore_errors=True)  # what it took counts as free
+            free = shutil.disk_usage(self.folder).free
+            smaller = (
+                ""
+                if self.dtype == "float16"
+                else ", keep half the bytes with HiddenCache(..., dtype='float16')"
+            )
+            raise OSError(
+                error.errno,
+                f"The next hidden states need {_megabytes(needed)} in {self.folder}, which has "
+                f"{_megabytes(free)} free ({error.strerror}). Make room, name a folder on another "
+                f"disk{smaller}, or use no cache.",
+            ) from error
 
 
 def as_cache(cache: str | Path | HiddenCache | None) -> HiddenCache | None:
@@ -232,6 +265,28 @@ def _new(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     if 0 in shape:
         return np.empty(shape, dtype)
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+
+
+def _allocate(path: Path) -> bool:
+    """Give a file of holes its blocks: on a full disk, writing to its map ends in a bus error.
+
+    Returns False where that can't be done: on the systems of Apple and Microsoft, and on some file
+    systems.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return False
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno in _NOT_OFFERED:
+                return False
+            raise
+    return True
+
+
+def _megabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB"
 
 
 def _read(

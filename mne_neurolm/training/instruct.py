@@ -26,7 +26,12 @@ from .sampling import make_plan
 from .task_trainer import BestWeights, TaskTrainer
 from .tuning_config import TuningConfig
 
-_Data = Mapping[str | Task, tuple[Any, Any]]
+# The keys of Mapping are invariant: a dict with only names, or only tasks, is welcome too.
+_Data = (
+    Mapping[str, tuple[Any, Any]]
+    | Mapping[Task, tuple[Any, Any]]
+    | Mapping[str | Task, tuple[Any, Any]]
+)
 
 
 class _Set(NamedTuple):
@@ -38,7 +43,7 @@ class _Set(NamedTuple):
 
 
 def tune_instructions(
-    data: Mapping[str | Task, tuple[Any, Any]],
+    data: _Data,
     model: str | NeuroLM = "tiny",
     *,
     text: str | None = None,
@@ -48,7 +53,7 @@ def tune_instructions(
     sampling_temperature: float = 2.0,
     class_balanced: bool = False,
     phrasings: bool = True,
-    validation: Mapping[str | Task, tuple[Any, Any]] | None = None,
+    validation: _Data | None = None,
     patience: int | None = None,
     monitor: str = "loss",
     calibration: str | None = None,

@@ -21,14 +21,27 @@ if TYPE_CHECKING:
 
 
 def check_stage(arguments: Arguments) -> None:
-    """Refuse settings of instruction tuning for another stage.
+    """Refuse settings of instruction tuning for another stage, and a cache of EEG that varies.
+
+    Parameters
+    ----------
+    arguments : Arguments
+        What was asked for.
 
     Raises
     ------
     ValueError
-        If there are any.
+        If settings are of another stage, or augmentation would have no effect.
     """
+    training = arguments.training
     if arguments.stage == "instruct":
+        if arguments.cache is not None and (training.montage_subsets or training.amplitude_jitter):
+            raise ValueError(
+                "--cache keeps hidden states of the EEG as it was recorded, so --montage-subsets "
+                f"{training.montage_subsets} and --amplitude-jitter {training.amplitude_jitter} "
+                "would change nothing. Leave out --cache, or set both to 0; "
+                "--tuning.channel-dropout leaves out channels of cached states."
+            )
         return
     asked = (arguments.tasks, arguments.shuffle_options, arguments.cache is not None)
     if any(asked) or arguments.tuning != TuningConfig():

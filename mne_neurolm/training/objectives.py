@@ -1,19 +1,16 @@
 """What each stage minimises, as plain functions of a model and a batch.
 
-Every function returns a dictionary of scalar tensors; ``"loss"`` is the one to differentiate, the
+The objectives return a dictionary of scalar tensors; ``"loss"`` is the one to differentiate, the
 others are its parts. Shapes: B = samples, N = patches of a sample, T = text tokens.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..models.neurolm import NeuroLM
-from ..models.scoring import answer_log_probs
 from ..models.vq import VQ
 
 Losses = dict[str, Tensor]
@@ -55,7 +52,7 @@ def vq_objective(
         with ``hidden_target_weight``, each is there also as ``hidden_<name>``, the weight included.
     """
     out = vq(patches, channels, times, mask)
-    targets = vq.all_targets(patches, channels, times, mask)
+    targets = vq.all_targets(patches, channels, times, mask, scalp=out.scalp)
     valid = slice(None) if mask is None else mask
 
     def error(name: str, predicted: Tensor) -> Tensor:
@@ -123,44 +120,17 @@ def _next_token(model: NeuroLM, states: Tensor, targets: Tensor) -> Losses:
     return {"loss": F.cross_entropy(logits, targets), "accuracy": accuracy}
 
 
-def instruction_objective(
-    model: NeuroLM,
-    hidden: Tensor,
-    channels: Tensor,
-    times: Tensor,
-    prompt: Sequence[int],
-    answers: Sequence[Sequence[int]],
-    labels: Tensor,
-) -> Losses:
-    """Stage 3: next-token prediction on the answer only (paper, Eq. 10).
-
-    Parameters
-    ----------
-    model, hidden, channels, times, prompt, answers
-        As for :func:`~mne_neurolm.models.scoring.answer_log_probs`.
-    labels : Tensor of int64, shape (B,)
-        Which answer is right for each sample.
-
-    Returns
-    -------
-    losses : dict of Tensor
-        ``loss``, averaged over the answers' tokens as in the released code, and ``accuracy`` of the
-        most likely answer.
-    """
-    log_probs = answer_log_probs(model, hidden, channels, times, prompt, answers, text_only=False)
-    lengths = torch.tensor([len(answer) for answer in answers], device=labels.device)
-    loss = answer_loss(log_probs, labels, lengths)
-    accuracy = (log_probs.detach().argmax(dim=1) == labels).float().mean()
-    return {"loss": loss, "accuracy": accuracy}
-
-
 def answer_loss(log_probs: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-    """Negative log-probability per token of the right answers.
+    """Stage 3: negative log-probability per token of the right answers (paper, Eq. 10).
+
+    It is averaged over the answers' tokens, as in the released code. What is trained is
+    :func:`~mne_neurolm.training.regularization.tuning_loss`, which starts from it.
 
     Parameters
     ----------
     log_probs : Tensor, shape (B, K)
-        Log-probability of each answer.
+        Log-probability of each answer, as
+        :func:`~mne_neurolm.models.scoring.answer_log_probs` returns it with ``text_only=False``.
     labels : Tensor of int64, shape (B,)
         Right answers.
     lengths : Tensor of int64, shape (K,)

@@ -23,7 +23,7 @@ class Part(NamedTuple):
     weights : int
         Per token: the weights of its matrices, those of convolutions once per output.
     first : int
-        Those of the first layer.
+        Those of layers whose input has no gradient.
     width : int
         Sum of the widths of its attention layers; each multiplies ``2 * n**2 * width`` times.
     """
@@ -114,6 +114,7 @@ def _count(description: str) -> Network:
         vq.encoder.get_parameter(f"patch_embed.conv{i}.weight").numel() for i in (1, 2, 3)
     ]
     n_outputs = PATCH_SIZE // 8  # of a convolution, per channel
+    scalp = 0 if vq.encoder.scalp_embed is None else _matrices(vq.encoder.scalp_embed)
     blocks = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
     of_blocks = [_parameters(block) for block in blocks]
     language: dict[str, Part] = {}
@@ -137,7 +138,7 @@ def _count(description: str) -> Network:
     return Network(
         encoder=Part(
             n_outputs * sum(convolutions) + _matrices(vq.encoder),
-            first=n_outputs * convolutions[0],
+            first=n_outputs * convolutions[0] + scalp,
             width=config.n_layer * config.n_embd,
         ),
         to_code=Part(_matrices(vq.to_code)),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Run = str | Path | Sequence[Mapping[str, Any]]
 
 
-# Two more of the same palette.
-GREEN, PURPLE = "#009E73", "#CC79A7"
+# Three more of the same palette.
+GREEN, PURPLE, ORANGE = "#009E73", "#CC79A7", "#E69F00"
 
 
 class _Curve(NamedTuple):
@@ -45,11 +45,23 @@ _PANELS = (
         (
             _Curve("loss", "total", "black"),
             _Curve("frequency", "spectrum", BLUE),
+            _Curve("phase", "phase", PURPLE),
             _Curve("raw", "waveform", VERMILION),
             _Curve("commitment", "commitment", GREEN),
+            _Curve("masked", "masked codes", BLUE),
             _Curve("eeg", "EEG", BLUE),
             _Curve("answer", "answer", GREEN),
             _Curve("text", "text", VERMILION),
+        ),
+    ),
+    # What is predicted from hidden states, beside the same from codes above.
+    _Panel(
+        "Loss, hidden states",
+        (
+            _Curve("hidden_frequency", "spectrum", BLUE),
+            _Curve("hidden_phase", "phase", PURPLE),
+            _Curve("hidden_raw", "waveform", VERMILION),
+            _Curve("hidden_scalp", "scalp", ORANGE),
         ),
     ),
     _Panel(
@@ -62,6 +74,7 @@ _PANELS = (
     _Panel(
         "Accuracy",
         (
+            _Curve("masked_accuracy", "masked codes", BLUE),
             _Curve("eeg_accuracy", "EEG", BLUE),
             _Curve("answer_accuracy", "answer", GREEN),
             _Curve("text_accuracy", "text", VERMILION),
@@ -98,7 +111,7 @@ def plot_training(
 
     Thin lines are the logged training steps, thick ones their moving mean, points joined by dashes
     the validation at the end of an epoch. One run fills a row of panels; several runs, for example
-    the three stages, stand side by side, one column each.
+    those of all stages, stand side by side, one column each.
 
     Parameters
     ----------

@@ -16,10 +16,10 @@ from mne_neurolm.models.text import load_text_tokenizer
 from mne_neurolm.models.vq import reconstruction_targets
 from mne_neurolm.training.objectives import (
     autoregressive_objective,
-    instruction_objective,
     text_objective,
     vq_objective,
 )
+from mne_neurolm.training.regularization import tuning_loss
 
 SAMPLES = list(reference.load_samples())
 GOLDEN = reference.load_golden()
@@ -158,10 +158,11 @@ def test_answers(golden_model: NeuroLM, sample: reference.Sample) -> None:
         states = golden_model(*eeg, torch.tensor(PROMPT)).last_hidden_state
         logits = golden_model.logits(states[0, -1])
         first_tokens = answer_log_probs(golden_model, *eeg, PROMPT, [YES[:1], NO[:1]])
-        losses = instruction_objective(golden_model, *eeg, PROMPT, [YES, NO], torch.tensor([0]))
+        log_probs = answer_log_probs(golden_model, *eeg, PROMPT, [YES, NO], text_only=False)
+        loss = tuning_loss(log_probs, torch.tensor([0]), [len(YES), len(NO)])
     close(logits[ANSWER_COLUMNS], golden(sample, "first_answer_logits"))
     close(first_tokens[0], golden(sample, "first_answer_logprob_yes_no"))
-    assert_allclose(losses["loss"].item(), golden(sample, "instruction_loss"), rtol=RTOL)
+    assert_allclose(loss.item(), golden(sample, "instruction_loss"), rtol=RTOL)
 
 
 def test_text(golden_model: NeuroLM) -> None:

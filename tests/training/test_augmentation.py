@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -50,6 +52,16 @@ def test_gains_are_of_channels_and_of_the_step():
     gains = first.view(4, 3, 10, 200)
     assert (gains == gains[:1, :1, :, :1]).all()  # the same for all windows, seconds and samples
     assert gains[0, 0, :, 0].log().std() > 0.2
+
+
+@pytest.mark.parametrize("setting", [{"montage_subsets": 0.6}, {"amplitude_jitter": 0.2}])
+def test_hidden_states_cannot_be_changed(setting):
+    read = dataclasses.replace(make_batch(), patches=None, hidden=torch.ones(4, 30, 8))
+    with pytest.raises(ValueError, match="got hidden states, which they cannot change"):
+        Augmentation(**setting)(read, 0)
+    assert Augmentation()(read, 0) is read
+    nothing = dataclasses.replace(make_batch(), patches=None)  # a step of text alone
+    assert Augmentation(**setting)(nothing, 0) is nothing
 
 
 @pytest.mark.parametrize("field", ["montage_subsets", "amplitude_jitter"])

@@ -16,14 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mne_neurolm import NeuroLM, NeuroLMConfig
 from mne_neurolm.models.layers import checkpoint_activations
+from mne_neurolm.models.scoring import answer_log_probs
 from mne_neurolm.training import cost, peak
 from mne_neurolm.training.config import STAGES, recipe
 from mne_neurolm.training.objectives import (
     autoregressive_objective,
-    instruction_objective,
     text_objective,
     vq_objective,
 )
+from mne_neurolm.training.regularization import tuning_loss
 from mne_neurolm.training.sizes import network_sizes
 
 PROMPT = list(range(11))
@@ -57,6 +58,18 @@ def plain() -> NeuroLM:
     return model
 
 
+@pytest.fixture(scope="module")
+def of_recipe() -> NeuroLM:
+    """A tokenizer as the recipe of the tiny model has it: more to predict, and to read."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        overrides = recipe("tokenizer", "tiny").model.overrides()
+        model = NeuroLM(NeuroLMConfig.preset("tiny", **overrides))
+    assert model.config.hidden_target_weight and model.config.scalp_components
+    model.vq.codebook.initialized.fill_(1.0)
+    return model
+
+
 def prepare(model: NeuroLM, stage: str) -> NeuroLM:
     model = copy.deepcopy(model).requires_grad_(False)
     for part in (
@@ -86,9 +99,10 @@ def loss_of(model: NeuroLM, stage: str, shape: Sequence[int]) -> Tensor:
     else:
         hidden = model.encode(patches, channels, times)
         labels = torch.zeros(n_windows, dtype=torch.long)
-        loss = instruction_objective(model, hidden, channels, times, PROMPT, ANSWERS, labels)[
-            "loss"
-        ]
+        log_probs = answer_log_probs(
+            model, hidden, channels, times, PROMPT, ANSWERS, text_only=False
+        )
+        loss = tuning_loss(log_probs, labels, [len(answer) for answer in ANSWERS])
     return loss if text is None else loss + text_objective(model, text)["loss"]
 
 
@@ -104,6 +118,23 @@ def test_flops(which: str, stage: str, shape: tuple, request: pytest.FixtureRequ
     assert ours == pytest.approx(counter.get_total_flops(), rel=1e-3)
 
 
+@each_shape
+def test_flops_of_the_recipe(of_recipe: NeuroLM, shape: tuple) -> None:
+    """All but the description of the scalp, which is not trained."""
+    model = prepare(of_recipe, "tokenizer")
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        loss_of(model, "tokenizer", shape).backward()
+    ours, counted = cost.step_flops(model.config, "tokenizer", *shape), counter.get_total_flops()
+    assert ours == pytest.approx(counted, rel=5e-3)
+    n_windows, n_channels, n_seconds = shape[:3]
+    patches = torch.randn(n_windows, n_channels * n_seconds, 200)
+    channels = torch.arange(n_channels).repeat(n_seconds)
+    times = torch.arange(n_seconds).repeat_interleave(n_channels)
+    with FlopCounterMode(display=False) as counter:
+        model.vq.encoder.scalp_embed.describe(patches, channels, times)
+    assert ours + counter.get_total_flops() == pytest.approx(counted, rel=1e-3)
+
+
 def test_flops_of_other_questions(plain: NeuroLM) -> None:
     shape = (2, 5, 4)
     more = cost.step_flops(
@@ -116,9 +147,10 @@ def test_flops_of_other_questions(plain: NeuroLM) -> None:
         times = torch.arange(4).repeat_interleave(5)
         hidden = model.encode(torch.randn(2, 20, 200), channels, times)
         labels = torch.zeros(2, dtype=torch.long)
-        instruction_objective(model, hidden, channels, times, [9] * 40, answers, labels)[
-            "loss"
-        ].backward()
+        log_probs = answer_log_probs(
+            model, hidden, channels, times, [9] * 40, answers, text_only=False
+        )
+        tuning_loss(log_probs, labels, [len(answer) for answer in answers]).backward()
     assert more == pytest.approx(counter.get_total_flops(), rel=1e-3)
 
 
@@ -147,6 +179,15 @@ def test_activations(plain: NeuroLM, stage: str, shape: tuple, precision: str) -
     kept = kept_bytes(model, stage, shape, precision)
     # Autograd keeps the bfloat16 copies of weights too, which make up most of the smallest case.
     assert memory.activations + memory.copies == pytest.approx(kept, rel=0.08)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@each_shape
+def test_activations_of_the_recipe(of_recipe: NeuroLM, shape: tuple, precision: str) -> None:
+    model = prepare(of_recipe, "tokenizer")
+    memory = cost.training_memory(model.config, "tokenizer", *shape, precision=precision)
+    kept = kept_bytes(model, "tokenizer", shape, precision)
+    assert memory.activations + memory.copies == pytest.approx(kept, rel=0.05)
 
 
 @each_stage

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -110,6 +112,67 @@ def test_a_failure_leaves_nothing(small_model, patches, tmp_path) -> None:
     cache = HiddenCache(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         cache.get(("a",), {"x": ((3, 4), "float32")}, fail)
+    assert entries(tmp_path) == []
+
+
+LARGE = {"x": ((1000, 1000), "float32"), "y": ((10,), "int64")}  # 4.0 MB
+
+
+def test_room_is_taken_before_anything_is_computed(tmp_path) -> None:
+    """Files are no holes, which a full disk would answer with a bus error when they are filled."""
+    if not hasattr(os, "posix_fallocate"):
+        pytest.skip("this system can't give a file its blocks")
+    taken = []
+
+    def compute(arrays) -> None:
+        taken.extend(512 * path.stat().st_blocks for path in tmp_path.glob("*/*/*.npy"))
+        for array in arrays.values():
+            array[:] = 1
+
+    found = HiddenCache(tmp_path).get(("a",), LARGE, compute)
+    assert sum(taken) >= 4_000_000 and (found["x"] == 1).all()
+
+
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk(tmp_path, monkeypatch, why) -> None:
+    def refuse(file, start, length) -> None:
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    says = rf"need 4\.0 MB in .* free \({os.strerror(why)}\)\. Make room, .* dtype='float16'"
+    with pytest.raises(OSError, match=says) as caught:
+        HiddenCache(tmp_path).get(("a",), LARGE, None)
+    assert caught.value.errno == why and entries(tmp_path) == []
+    with pytest.raises(OSError, match="on another disk, or use no cache"):
+        HiddenCache(tmp_path, "float16").get(("a",), LARGE, None)
+
+
+@pytest.mark.parametrize("system", ["without the call", "file system without it"])
+def test_a_full_disk_that_only_tells_what_is_left(tmp_path, monkeypatch, system) -> None:
+    def refuse(file, start, length) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not offered")
+
+    if system == "without the call":
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    usage = shutil.disk_usage(tmp_path)
+    free = [3_900_000]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free[0]))
+    with pytest.raises(OSError, match=r"need 4\.0 MB in .*, which has 3\.9 MB free"):
+        HiddenCache(tmp_path).get(("a",), LARGE, None)
+    free[0] = 5_000_000
+    found = HiddenCache(tmp_path).get(("a",), LARGE, lambda arrays: arrays["x"].fill(2))
+    assert (found["x"] == 2).all()
+
+
+def test_other_faults_of_the_disk_are_not_hidden(tmp_path, monkeypatch) -> None:
+    def refuse(file, start, length) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    with pytest.raises(OSError, match="broken"):
+        HiddenCache(tmp_path).get(("a",), LARGE, None)
     assert entries(tmp_path) == []
 
 

@@ -6,14 +6,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mne_neurolm import NeuroLM
+from mne_neurolm import NeuroLM, NeuroLMConfig
+from mne_neurolm.models.scalp import ScalpEmbedding
+from mne_neurolm.models.scoring import answer_log_probs
 from mne_neurolm.training.objectives import (
     answer_loss,
     autoregressive_objective,
-    instruction_objective,
     text_objective,
     vq_objective,
 )
+from mne_neurolm.training.regularization import tuning_loss
 
 N_CHANNELS, N_SECONDS = 3, 3
 CHANNELS = torch.tensor([3, 7, 9] * N_SECONDS)
@@ -73,7 +75,10 @@ def test_instruction_loss_is_that_of_the_sequence(small_model: NeuroLM, batch) -
     hidden, _ = batch
     prompt, answers = [1023, 4, 5], [[6, 7, 1022], [8, 1022]]
     labels = torch.tensor([0, 1, 1, 0])
-    ours = instruction_objective(small_model, hidden, CHANNELS, TIMES, prompt, answers, labels)
+    log_probs = answer_log_probs(
+        small_model, hidden, CHANNELS, TIMES, prompt, answers, text_only=False
+    )
+    ours = tuning_loss(log_probs, labels, [len(answer) for answer in answers])
     losses = []
     for sample, label in zip(hidden, labels, strict=True):
         answer = answers[label]
@@ -81,7 +86,7 @@ def test_instruction_loss_is_that_of_the_sequence(small_model: NeuroLM, batch) -
         states = small_model(sample[None], CHANNELS, TIMES, ids).last_hidden_state[0]
         logits = small_model.logits(states[-len(answer) :])
         losses += list(F.cross_entropy(logits, torch.tensor(answer), reduction="none"))
-    torch.testing.assert_close(ours["loss"], torch.stack(losses).mean(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours, torch.stack(losses).mean(), rtol=1e-4, atol=1e-5)
 
 
 def test_answer_loss_by_hand() -> None:
@@ -120,6 +125,36 @@ def test_alignment_pushes_encoder_and_classifier_apart(small_model: NeuroLM) -> 
     torch.testing.assert_close(losses["loss"], parts)
     without = vq_objective(vq, patches, CHANNELS, TIMES)
     assert "domain_eeg" not in without
+
+
+def test_the_scalp_is_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the encoder reads of the whole scalp is also what hidden states must predict."""
+    torch.manual_seed(0)
+    config = NeuroLMConfig.preset(
+        "tiny", n_layer=1, text_config=None, hidden_target_weight=0.5, scalp_components=4
+    )
+    vq = NeuroLM(config).vq.eval()
+    vq.codebook.initialized.fill_(1)
+    patches = torch.randn(2, len(TIMES), 200)
+    mask = torch.arange(len(TIMES)).expand(2, -1) < 8
+    embedding = vq.encoder.scalp_embed
+    embedding.components.normal_()
+    seen = [embedding.describe(patches, CHANNELS, TIMES, mask)]
+    describe = ScalpEmbedding.describe
+
+    def counted(self: ScalpEmbedding, *args: torch.Tensor) -> torch.Tensor:
+        seen.append(describe(self, *args))
+        return seen[-1]
+
+    monkeypatch.setattr(ScalpEmbedding, "describe", counted)
+    losses = vq_objective(vq, patches, CHANNELS, TIMES, mask)
+    assert len(seen) == 2 and torch.equal(*seen)
+    # The encoder alone, and targets alone, come to the same.
+    hidden = vq.encode(patches, CHANNELS, TIMES, mask)
+    target = vq.all_targets(patches, CHANNELS, TIMES, mask)["scalp"]
+    expected = 0.5 * F.mse_loss(vq.head_hidden_scalp(hidden)[mask], target[mask])
+    assert torch.equal(losses["hidden_scalp"], expected)
+    assert len(seen) == 4
 
 
 def test_padding_does_not_count(small_model: NeuroLM) -> None:

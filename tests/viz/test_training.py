@@ -97,6 +97,40 @@ def test_stages_stand_side_by_side() -> None:
     assert fig.get_suptitle() == "Mine"
 
 
+def test_predictions_from_hidden_states_have_a_panel_of_their_own() -> None:
+    terms = ("frequency", "phase", "raw", "scalp")
+    history = [
+        {**entry, "phase": 2.0, **{f"hidden_{term}": 0.5 + i for i, term in enumerate(terms)}}
+        for entry in tokenizer_history()
+    ]
+    fig = plot_training(history, show=False)
+    fig.canvas.draw()
+    assert labels(fig)[:3] == ["Loss", "Loss, hidden states", "Domain loss"]
+    loss, hidden = fig.axes[:2]
+    assert legend(loss) == ["total", "spectrum", "phase", "waveform", "commitment"]
+    assert legend(hidden) == ["spectrum", "phase", "waveform", "scalp"]
+    assert hidden.lines[-2].get_ydata().tolist() == pytest.approx([3.5] * 50)
+    for ax in (loss, hidden):
+        colors = [handle.get_color() for handle in ax.get_legend().legend_handles]
+        assert len(set(colors)) == len(colors)
+        assert ax.get_legend().get_window_extent().x1 <= fig.bbox.x1
+    # No legend runs into the panel beside it.
+    boxes = [ax.get_legend().get_window_extent() for ax in fig.axes]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_masked_codes() -> None:
+    history = [
+        {"step": k, "loss": 8.0 / k, "masked": 4.0 / k, "masked_accuracy": 0.1 * k}
+        for k in range(1, 8)
+    ]
+    fig = plot_training([tokenizer_history(), history], show=False)
+    assert [ax.get_title() for ax in fig.axes if ax.get_title()] == ["tokenizer", "masked"]
+    loss, accuracy = (ax for ax in fig.axes if "masked codes" in legend(ax))
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("Loss", "Accuracy")
+    assert legend(loss) == ["total", "masked codes"] and legend(accuracy) == ["masked codes"]
+
+
 def test_folders_files_and_names(tmp_path: Path) -> None:
     paths = []
     for name in ("one", "two"):
