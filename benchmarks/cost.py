@@ -20,15 +20,16 @@ import torch
 
 from mne_neurolm import NeuroLM, NeuroLMConfig
 from mne_neurolm.models.layers import checkpoint_activations
+from mne_neurolm.models.scoring import answer_log_probs
 from mne_neurolm.training.config import STAGES
 from mne_neurolm.training.cost import measured_peak, step_flops, training_memory
 from mne_neurolm.training.objectives import (
     autoregressive_objective,
-    instruction_objective,
     text_objective,
     vq_objective,
 )
 from mne_neurolm.training.optim import adamw, parameter_groups
+from mne_neurolm.training.regularization import tuning_loss
 
 # Preset, windows, channels, seconds, rows of text, tokens per row, steps, activation checkpointing.
 CASES = [
@@ -56,8 +57,10 @@ def loss_of(model: NeuroLM, stage: str, eeg: tuple, text: torch.Tensor | None) -
     else:
         hidden = model.encode(*eeg)
         labels = torch.zeros(len(patches), dtype=torch.long)
-        answer = instruction_objective(model, hidden, channels, times, PROMPT, ANSWERS, labels)
-        loss = answer["loss"]
+        log_probs = answer_log_probs(
+            model, hidden, channels, times, PROMPT, ANSWERS, text_only=False
+        )
+        loss = tuning_loss(log_probs, labels, [len(answer) for answer in ANSWERS])
     return loss if text is None else loss + text_objective(model, text)["loss"]
 
 

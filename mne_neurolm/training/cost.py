@@ -3,7 +3,7 @@
 Symbols: n = tokens of a sequence, D = width of a transformer. Arithmetic counts matrix products,
 attention and convolutions, two operations per multiplication and addition; norms, activations,
 Fourier transforms and the optimiser are left out, as usual. So is the description of the scalp
-(``scalp_components``): of a step of the tiny model its products are 0.1% with 19 channels and 0.3%
+(``scalp_components``): of a step of the tiny model its products are 0.1% with 19 channels and 0.4%
 with five. A backward pass costs twice its forward pass, except where no gradient of an input is
 needed.
 """
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from ..models.config import NeuroLMConfig
+from ..models.scalp import description_size
 from ..models.targets import target_sizes
 from ..patches import MAX_SECONDS, PATCH_SIZE
 from .config import ALL_STAGES, TrainingConfig
@@ -375,12 +376,13 @@ def _tokenizer_activations(
     n_values = sum(targets.values())
     kept += n * 8 * n_values
     if config.hidden_target_weight:
-        # The same targets predicted again, and the scalp's; of hidden states a copy for each layer
-        # that casts them.
-        n_scalp = 2 * config.scalp_components
+        # The same targets predicted again, and the scalp's, of which the encoder keeps a copy if it
+        # casts it; and a copy of hidden states for each layer that casts them.
+        n_scalp = description_size(config.scalp_components)
         n_layers = len(targets) + (n_scalp > 0)
-        kept += n * 4 * (n_values + 2 * n_scalp)
-        kept += n * n_layers * size * width if size < 4 else 0
+        kept += n * 4 * (n_values + n_scalp)
+        if size < 4:
+            kept += n * (n_layers * size * width + 4 * n_scalp)
     return kept
 
 
@@ -391,7 +393,7 @@ def _encoder_activations(config: NeuroLMConfig, n: float, size: int, checkpointi
     # embedding before its GELU.
     maps = PATCH_SIZE // 8 * config.conv_channels
     kept += n * (3 * maps * (8 + size) + config.n_embd * size + 4 * PATCH_SIZE)
-    return kept + n * 2 * config.scalp_components * size
+    return kept + n * description_size(config.scalp_components) * size
 
 
 def _transformer_activations(

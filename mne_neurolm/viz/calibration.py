@@ -26,7 +26,8 @@ def plot_reliability(
     """Plot how often predictions are right, by how confident they are.
 
     Above, points on the diagonal are calibrated, points below it overconfident; the area of a point
-    grows with the number of epochs. Below, how many epochs have which confidence.
+    grows with the number of epochs, and the line to the diagonal is its part of the error. Below,
+    how many epochs have which confidence.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def plot_reliability(
         fig, (upper, lower) = plt.subplots(
             2,
             1,
-            figsize=(4.2, 5.0),
+            figsize=(4.2, 5.2),
             layout="constrained",
             sharex=True,
             height_ratios=(3, 1),
@@ -74,9 +75,9 @@ def plot_reliability(
         fig, _ = get_axes(upper, (0, 0))
     filled = curve.counts > 0
     share = curve.counts[filled] / curve.counts.sum()
-    upper.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls="--", zorder=1)
+    (diagonal,) = upper.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls="--", zorder=1)
     # In a bin, the gap between confidence and accuracy is what the error sums.
-    upper.vlines(
+    gaps = upper.vlines(
         curve.confidence[filled],
         curve.confidence[filled],
         curve.accuracy[filled],
@@ -84,8 +85,10 @@ def plot_reliability(
         lw=1.5,
         zorder=2,
     )
-    upper.plot(curve.confidence[filled], curve.accuracy[filled], color=BLUE, lw=0.8, zorder=3)
-    upper.scatter(
+    (line,) = upper.plot(
+        curve.confidence[filled], curve.accuracy[filled], color=BLUE, lw=0.8, zorder=3
+    )
+    points = upper.scatter(
         curve.confidence[filled],
         curve.accuracy[filled],
         s=12 + 240 * share,
@@ -104,7 +107,17 @@ def plot_reliability(
     upper.set_title(title or f"Expected calibration error {error:.3f}", fontsize="medium")
     lower.stairs(100 * curve.counts / curve.counts.sum(), curve.edges, fill=True, color=BLUE)
     lower.set(xlabel="Confidence of the prediction", ylabel="Epochs (%)")
-    if axes is not None:
+    if axes is None:
+        handles = {"a bin's epochs": (line, points), "error": gaps, "calibrated": diagonal}
+        fig.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=len(handles),
+            frameon=False,
+            fontsize="small",
+        )
+    else:
         lower.set_xlim(upper.get_xlim())
     for ax in (upper, lower):
         ax.spines[["top", "right"]].set_visible(False)

@@ -21,6 +21,7 @@ _KINDS = {
     "simple": (VERMILION, "s", "simple methods"),
     "deep": (GREEN, "^", "deep networks"),
 }
+_MOST_NUMBERED = 15  # subjects whose scores are written into the map
 _LABELS = {
     "balanced_accuracy": "Balanced accuracy",
     "auroc": "AUROC",
@@ -134,7 +135,7 @@ def plot_subject_scores(
     -------
     fig : matplotlib.figure.Figure
         The figure. Methods are sorted by their mean, the best at the top, subjects by their mean
-        over methods, the easiest at the left.
+        over methods, the easiest at the left. Of 15 subjects or fewer, numbers are written too.
 
     Raises
     ------
@@ -154,6 +155,19 @@ def plot_subject_scores(
     fig, ax = get_axes(axes, (min(size[0], 18.0), size[1]))
     lowest = 0.0 if metric != "cohen_kappa" else min(0.0, float(np.nanmin(grid.to_numpy())))
     image = ax.imshow(grid.to_numpy(), cmap="cividis", vmin=lowest, vmax=1.0, aspect="auto")
+    if n_subjects <= _MOST_NUMBERED:
+        for (row, column), value in np.ndenumerate(grid.to_numpy()):
+            if np.isfinite(value):
+                dark = (value - lowest) / (1.0 - lowest) < 0.55
+                ax.text(
+                    column,
+                    row,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize="x-small",
+                    color="white" if dark else "black",
+                )
     every = max(1, int(np.ceil(n_subjects / 40)))
     names = [str(name) for name in grid.columns[::every]]
     ax.set_yticks(range(n_methods), grid.index)

@@ -23,7 +23,7 @@ from mne_neurolm.utils.history import load_metrics
 CHANNELS = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
 # Small windows: what is tested does not depend on their size.
 SMALL = ["--data.max-tokens", "40", "--text-length", "17", "--no-progress"]
-_PATIENCE = 400.0  # seconds: nine runs in a row on busy cores
+_PATIENCE = 500.0  # seconds: eleven runs in a row on busy cores
 
 
 def write_store(path: Path, *, subjects: Sequence[int] = (0, 1, 2, 27), seconds: int = 62) -> Path:

@@ -10,16 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from launching import (
-    SMALL,
-    kill_when,
-    largest_difference,
-    n_logged,
-    numbers,
-    run_group,
-    start,
-    write_store,
-)
+from launching import SMALL, kill_when, n_logged, numbers, start, write_store
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -318,27 +309,6 @@ def test_pieces_change_nothing(runs: Path, tmp_path: Path) -> None:
     for one, two in zip(numbers(runs / "masked"), numbers(run), strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
         assert one["masked_accuracy"] == pytest.approx(two["masked_accuracy"], abs=1e-6)
-
-
-def test_two_processes_do_the_same(runs: Path, tmp_path: Path) -> None:
-    """Replicated or sharded: the same masks, losses and encoder as of one process."""
-    commands = [
-        ["masked", *flags(runs, "masked", tmp_path / kind), "--runtime.strategy", kind]
-        for kind in ("ddp", "fsdp")
-    ]
-    run_group(Path(__file__).with_name("several.py"), commands)
-    one = numbers(runs / "masked")
-    alone = NeuroLM.from_pretrained(runs / "masked" / "model").state_dict()
-    for kind in ("ddp", "fsdp"):
-        two = numbers(tmp_path / kind)
-        assert len(two) == STEPS
-        assert largest_difference(one, two, ["loss", "masked", "grad_norm"]) < 1e-4
-        assert [entry["masked_accuracy"] for entry in two] == pytest.approx(
-            [entry["masked_accuracy"] for entry in one], abs=1e-6
-        )
-        assert abs(one[-1]["val_loss"] / two[-1]["val_loss"] - 1) < 1e-4
-        for name, tensor in NeuroLM.from_pretrained(tmp_path / kind / "model").state_dict().items():
-            np.testing.assert_allclose(tensor, alone[name], atol=2e-4, err_msg=name)
 
 
 def test_masked_needs_a_tokenizer(runs: Path, tmp_path: Path, capsys) -> None:

@@ -71,6 +71,10 @@ def test_subjects() -> None:
     assert [t.get_text() for t in ax.get_xticklabels()] == ["c", "b", "a"]
     shown = np.ma.filled(ax.images[0].get_array(), np.nan)
     assert np.allclose(shown, [[0.8, 0.9, 0.7], [np.nan, 0.6, 0.5]], equal_nan=True)
+    # Numbers where there are some, legible on their colour.
+    written = {text.get_position(): (text.get_text(), text.get_color()) for text in ax.texts}
+    assert len(written) == 5 and (0, 1) not in written
+    assert written[1, 0] == ("0.90", "black") and written[2, 1] == ("0.50", "white")
     with pytest.raises(ValueError, match="column 'auroc'"):
         plot_subject_scores(table, "auroc", show=False)
     with pytest.raises(ValueError, match="0 rows of 0"):
@@ -82,6 +86,7 @@ def test_many_subjects_have_a_label_every_few() -> None:
     table = pd.DataFrame({"problem": "p", "title": "m", "subject": names, "balanced_accuracy": 0.5})
     ax = plot_subject_scores(table, show=False).axes[0]
     assert len(ax.get_xticks()) == 34
+    assert not ax.texts
 
 
 def test_reliability() -> None:
@@ -93,11 +98,19 @@ def test_reliability() -> None:
     assert np.allclose(points, [[0.6, 1.0], [0.7, 0.0], [0.925, 1.0]])
     assert np.allclose(lower.patches[0].get_data().values, [0, 0, 25, 25, 50])
     assert upper.get_xlim()[0] < 0.5  # of two classes
+    fig.canvas.draw()
+    (legend,) = fig.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "a bin's epochs",
+        "error",
+        "calibrated",
+    ]
+    assert legend.get_window_extent().y1 <= lower.get_tightbbox().y0 + 1
 
 
 def test_reliability_on_given_axes() -> None:
     fig, axes = plt.subplots(2)
     assert plot_reliability([0, 1], np.eye(2), axes=tuple(axes), title="T", show=False) is fig
-    assert axes[0].get_title() == "T"
+    assert axes[0].get_title() == "T" and not fig.legends
     with pytest.raises(ValueError, match="must be positions"):
         plot_reliability(["a"], np.eye(1), show=False)
