@@ -20,6 +20,7 @@ from ._net_parameters import NetParameters
 from .models.config import NeuroLMConfig
 from .models.hub import load_language_model
 from .models.neurolm import NeuroLM
+from .models.revision import NamesRevision
 from .tasks import Task, get_task
 from .tokens import EEGTokens
 from .training.answer_net import AnswerModule, make_net, net_inputs
@@ -36,7 +37,7 @@ from .utils.params import always_shown
 
 @always_shown("model", "revision")
 @fill_doc
-class NeuroLMClassifier(AnswersQuestions, ClassifierMixin, NetParameters):
+class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetParameters):
     """Classify EEG by asking a language model a question about it (paper, section 2.4).
 
     The model reads the EEG and the task's question, and every allowed answer gets the probability

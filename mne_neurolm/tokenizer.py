@@ -18,6 +18,7 @@ from .models.config import NeuroLMConfig
 from .models.hub import is_reloadable, load_model
 from .models.inference import encode_patches
 from .models.neurolm import NeuroLM
+from .models.revision import NamesRevision
 from .patches import PATCH_SIZE, Patches, make_patches
 from .tokens import EEGTokens, feature_names
 from .utils.device import autocast, resolve_device
@@ -30,7 +31,7 @@ OUTPUTS = ("tokens", "codes", "embeddings")
 
 @always_shown("model", "revision")
 @fill_doc
-class NeuroLMTokenizer(TransformerMixin, BaseEstimator):
+class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
     """Turn EEG into tokens with the neural tokenizer (paper, section 2.2).
 
     A pretrained tokenizer is frozen: ``fit`` only loads it and checks the data. Given a

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer, Task
+from mne_neurolm.models.revision import model_revision
 
 pytest.importorskip("moabb", reason="MOABB is not installed")
 
@@ -141,8 +142,10 @@ def test_key_of_cached_results():
     from moabb.analysis.results import get_digest, get_string_rep
 
     pipe = _neurolm()
-    assert b"'neurolmtokenizer__model': 'tiny'" in get_string_rep(pipe)
-    assert b"NeuroLMClassifier(" in get_string_rep(pipe)
+    text = get_string_rep(pipe).decode()
+    assert "'neurolmtokenizer__model': 'tiny'" in text and "NeuroLMClassifier(" in text
+    assert f"'neurolmtokenizer': {pipe[0]}, 'neurolmclassifier': {pipe[1]}" in text
+    assert f"[{model_revision('tiny')}]" in repr(pipe[0])
     assert get_digest(pipe) == get_digest(clone(pipe))
     for parameters in (dict(model="neurolm-b"), dict(revision="v2"), dict(output="codes")):
         assert get_digest(_neurolm(**parameters)) != get_digest(pipe)

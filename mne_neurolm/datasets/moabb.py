@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -301,16 +301,34 @@ def _task(dataset: BaseDataset, labels: list[str], question: str | None) -> Task
             f"{dataset.code} has one class only with this paradigm, {', '.join(labels)}; a task "
             "needs two."
         )
-    words = {label: _in_words(label) for label in labels}
+    asked = question or _QUESTIONS.get(dataset.paradigm, _ANY_QUESTION)
+    return label_task(dataset.code, asked, {label: label for label in labels})
+
+
+def label_task(name: str, question: str, names: Mapping[Any, str]) -> Task:
+    """Return a task whose answers are the names of events in words.
+
+    Parameters
+    ----------
+    name : str
+        Name of the task.
+    question : str
+        The question.
+    names : mapping of label to str
+        What each label is called, such as ``left_hand``; at least two.
+
+    Returns
+    -------
+    task : Task
+        With ``"left hand"`` for ``left_hand``. More than two answers, or long ones, are listed as
+        options.
+    """
+    words = {label: _in_words(text) for label, text in names.items()}
     if len(set(words.values())) < len(words):
-        words = {label: label for label in labels}
+        words = dict(names)
     long = any(len(text) > _LONG for text in words.values())
-    return Task(
-        dataset.code,
-        question or _QUESTIONS.get(dataset.paradigm, _ANY_QUESTION),
-        words,
-        options=(len(words) > 2 or long) and len(words) <= _MOST_OPTIONS,
-    )
+    options = (len(words) > 2 or long) and len(words) <= _MOST_OPTIONS
+    return Task(name, question, words, options=options)
 
 
 def _in_words(label: str) -> str:

@@ -1,6 +1,11 @@
 """Metrics, baselines, evaluations of many methods, and reports."""
 
 from mne_neurolm.evaluation.baselines import BandPower, band_power_classifier
+from mne_neurolm.evaluation.benchmark import (
+    BenchmarkResults,
+    moabb_contexts,
+    moabb_pipelines,
+)
 from mne_neurolm.evaluation.calibration import expected_calibration_error, reliability_curve
 from mne_neurolm.evaluation.comparison import evaluation_report, write_tables
 from mne_neurolm.evaluation.intervals import subject_bootstrap
@@ -23,6 +28,7 @@ from mne_neurolm.evaluation.tables import subject_scores, summarize
 __all__ = [
     "METRICS",
     "BandPower",
+    "BenchmarkResults",
     "Fold",
     "Method",
     "Problem",
@@ -38,6 +44,8 @@ __all__ = [
     "linear_probe",
     "load_problems",
     "make_folds",
+    "moabb_contexts",
+    "moabb_pipelines",
     "published_results",
     "read_problem",
     "reliability_curve",

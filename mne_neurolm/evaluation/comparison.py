@@ -137,7 +137,7 @@ def evaluation_report(
     subjects = subject_scores(results) if tables is None else tables["subjects"]
     report = mne.Report(title=title, verbose="error")
     for problem in results.problems.values():
-        text = f"<p>{escape(problem.description)}</p>{_html(_lines(problem, summary))}"
+        text = f"<p>{escape(problem.description)}</p>{html_table(_lines(problem, summary))}"
         if problem.pooled:
             text += (
                 "<p>The test sets of some folds lack a class, so scores are of all test epochs "
@@ -260,7 +260,8 @@ def _ece_text(row: Any) -> str:
     return f"{error:.3f}" if abs(error - plain) < 1e-6 else f"{error:.3f} (without T {plain:.3f})"
 
 
-def _html(lines: list[list[str]]) -> str:
+def html_table(lines: list[list[str]]) -> str:
+    """Return lines of cells, the first of them the header, as a table in HTML."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in lines[0])
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"

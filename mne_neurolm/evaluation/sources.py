@@ -92,8 +92,8 @@ def read_problem(path: str | Path, *, cv: str | None = None) -> Problem:
         The file. Its keys are ``name``; ``question`` and ``answers`` (label: text), as of
         :class:`mne_neurolm.Task`; ``epochs``, a pattern such as ``epochs/*-epo.fif`` of files
         beside the YAML file, in volts; ``label`` and ``subject``, columns of their metadata; and
-        ``cv``, see :func:`make_folds`. ``options`` (true or false) and ``phrasings`` (a list)
-        may be there.
+        ``cv``, see :func:`make_folds`. ``options`` (true, false or words) and ``phrasings`` (a
+        list) may be there.
     cv : str | None
         Takes the place of the file's ``cv``. Default ``None``: as the file says.
 
@@ -126,7 +126,7 @@ def read_problem(path: str | Path, *, cv: str | None = None) -> Problem:
             str(entries["name"]),
             entries["question"],
             entries["answers"],
-            options=bool(entries.get("options", False)),
+            options=entries.get("options", False),
             **further,
         )
     except (TypeError, ValueError) as error:

@@ -1,5 +1,6 @@
 """Figures of codes, reconstructions, masks, predictions, comparisons and training runs."""
 
+from mne_neurolm.viz.benchmark import plot_benchmark
 from mne_neurolm.viz.calibration import plot_reliability
 from mne_neurolm.viz.evaluation import plot_comparison, plot_subject_scores
 from mne_neurolm.viz.predictions import plot_confusion
@@ -8,6 +9,7 @@ from mne_neurolm.viz.tokens import plot_code_usage, plot_mask
 from mne_neurolm.viz.training import plot_training
 
 __all__ = [
+    "plot_benchmark",
     "plot_code_usage",
     "plot_comparison",
     "plot_confusion",
