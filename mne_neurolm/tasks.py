@@ -45,9 +45,11 @@ class Task:
         The question, e.g. ``"Is this EEG segment abnormal?"``.
     answers : mapping of label to str
         Text of the answer that each label stands for. At least two.
-    options : bool
-        List the answers in the prompt as lettered options, and answer with the letter
-        (``"(A)"``), as the paper does for tasks with long answers. Default False.
+    options : bool | "words"
+        True: list the answers in the prompt as lettered options, and answer with the letter
+        (``"(A)"``), as the paper does for tasks with long answers. ``"words"``: list them without
+        letters, and answer in their words, which do not depend on the order of the list. Default
+        False: the prompt lists none.
     phrasings : sequence of str
         Other wordings of the question. Joint tuning asks in all of them, so that the model follows
         the meaning and not the letter; predictions are asked for in the question's own. Default
@@ -57,7 +59,8 @@ class Task:
     ------
     ValueError
         If there is no question, there are fewer than two answers, two answers are the same or one
-        is empty, there are more options than letters, or a wording is empty or there twice.
+        is empty, ``options`` is none of the above, there are more options than letters, or a
+        wording is empty or there twice.
     TypeError
         If the answers are no mapping to texts, or the phrasings no sequence of texts.
 
@@ -77,7 +80,7 @@ class Task:
     name: str
     question: str
     answers: Mapping[Any, str]
-    options: bool = False
+    options: bool | str = False
     phrasings: Sequence[str] = ()
     labels: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
@@ -101,10 +104,17 @@ class Task:
             raise ValueError(
                 f"Answers of task {self.name!r} must be different and not empty; got {texts}."
             )
-        if self.options and len(texts) > len(_LETTERS):
+        if not isinstance(self.options, str):
+            object.__setattr__(self, "options", bool(self.options))
+        elif self.options != "words":
+            raise ValueError(
+                f"options of task {self.name!r} must be False, True (lettered) or 'words'; got "
+                f"{self.options!r}."
+            )
+        if self.has_letters and len(texts) > len(_LETTERS):
             raise ValueError(
                 f"Task {self.name!r} has {len(texts)} options; letters allow {len(_LETTERS)}. "
-                "Use options=False."
+                "Use options='words' or False."
             )
         self._check_phrasings()
         object.__setattr__(self, "answers", dict(self.answers))  # the caller's may change
@@ -127,6 +137,11 @@ class Task:
             raise ValueError(
                 f"Wordings of task {self.name!r} must be different and not empty; got {wordings}."
             )
+
+    @property
+    def has_letters(self) -> bool:
+        """Whether answers are letters of listed options."""
+        return self.options is True
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -184,17 +199,18 @@ class Task:
         """
         if not self.options:
             return f"Question: {self.question} Answer:"
-        texts = list(self.answers.values())
+        texts = [list(self.answers.values())[index] for index in self._order(order)]
+        if not self.has_letters:
+            return f"Question: {self.question} Options: {'; '.join(texts)}. Answer:"
         listed = " ".join(
-            f"({letter}) {texts[index]}."
-            for letter, index in zip(_LETTERS, self._order(order), strict=False)
+            f"({letter}) {text}." for letter, text in zip(_LETTERS, texts, strict=False)
         )
         return f"Question: {self.question} Options: {listed} Answer: ("
 
     def answer_texts(self, order: Sequence[int] | None = None) -> list[str]:
         """Return what completes the prompt for each label, in the order of ``labels``."""
         # The space before the end-of-text token is the released code's.
-        if not self.options:
+        if not self.has_letters:
             return [f" {text} " for text in self.answers.values()]
         letters = {
             index: letter for letter, index in zip(_LETTERS, self._order(order), strict=False)

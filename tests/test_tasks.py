@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,16 @@ def test_order_of_options(stages):
     assert stages.answer_texts(order) == ["B) ", "C) ", "A) "]
     assert stages.prompt([0, 1, 2]) == stages.prompt()
     assert stages.answer_texts([0, 1, 2]) == stages.answer_texts() == ["A) ", "B) ", "C) "]
+
+
+def test_options_may_be_answered_in_words(stages):
+    task = replace(stages, options="words")
+    assert task.prompt() == ("Question: Which stage? Options: awake; asleep; dreaming. Answer:")
+    assert task.prompt([2, 0, 1]).endswith("Options: dreaming; awake; asleep. Answer:")
+    assert (
+        task.answer_texts([2, 0, 1]) == task.answer_texts() == [" awake ", " asleep ", " dreaming "]
+    )
+    assert not task.has_letters and stages.has_letters
 
 
 def test_order_has_no_meaning_without_options():
@@ -162,6 +173,7 @@ def test_labels_must_be_one_dimensional():
         ({"a": "Yes", "b": "yes "}, False, "must be different and not empty"),
         ({"a": "Yes", "b": " "}, False, "must be different and not empty"),
         ({i: f"text {i}" for i in range(27)}, True, "27 options; letters allow 26"),
+        ({0: "a", 1: "b"}, "word", "False, True .lettered. or 'words'; got 'word'"),
         (["left", "right"], False, r"answers=\{label: text, \.\.\.\}"),
         ({0: 0, 1: 1}, False, r"answers=\{label: text, \.\.\.\}"),
     ],

@@ -30,13 +30,14 @@ STIMULUS = Task(
     "stimulus",
     "Which picture does the subject see?",
     {"S1 obj": "the first", "S2 match": "the same again", "S2 nomatch": "another"},
+    options="words",
     phrasings=(
         "Which picture was shown in this EEG segment?",
         "What does the subject look at?",
         "Is the picture the first, the same again or another?",
     ),
 )
-# The same with the answers listed, for the ablation of their order.
+# The same answered with letters, for the ablation of their order.
 STIMULUS_LISTED = replace(STIMULUS, options=True)
 GROUP = Task(
     "group",

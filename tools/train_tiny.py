@@ -60,7 +60,7 @@ TEXT_STAGE = TrainingConfig(
     max_epochs=1, lr=1.5e-3, min_lr=1.5e-4, text_batch_size=8, text_length=129, seed=SEED
 )
 TOKENIZER_STAGE = TrainingConfig(
-    max_epochs=6,
+    max_epochs=8,
     batch_size=32,
     lr=1e-3,
     min_lr=1e-4,
@@ -96,6 +96,7 @@ INSTRUCTION_STAGE = TrainingConfig(
 )
 # Arguments of `tune_instructions`, chosen on two folds of Workload.
 TUNING: dict[str, Any] = {
+    "shuffle_options": True,
     "sampling": "temperature",  # or the 45 imagery trials are one step in sixty
     "channel_dropout": 0.4,
     "contrast": 1.0,

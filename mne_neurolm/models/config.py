@@ -90,7 +90,7 @@ class NeuroLMConfig(PreTrainedConfig):
         predict, from the encoder's hidden states. Reconstruction sees those only through codes,
         but the language model reads them unquantised. Default 0.0, as in the paper: no such layer.
     scalp_components : int
-        Principal components of each of two descriptions of the whole scalp, covariances and evoked
+        Principal components of the covariances over the whole scalp, and half as many of evoked
         amplitudes, that the encoder gets beside each patch (see
         :class:`~mne_neurolm.models.scalp.ScalpEmbedding`). Ours. Default 0, as in the paper: none.
     n_channel_embeddings, n_time_embeddings : int

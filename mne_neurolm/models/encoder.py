@@ -114,7 +114,7 @@ class NeuralTransformer(nn.Module):
         hide : tuple of Tensor | None
             Patches to hide, bool of shape (B, N), and the embedding (D,) that stands in for each of
             them; channel and time embeddings are added to it. Default None: all are seen.
-        scalp : Tensor of float32, shape (B, N, 2 * scalp_components) | None
+        scalp : Tensor of float32, shape (B, N, K) | None
             What :meth:`~mne_neurolm.models.scalp.ScalpEmbedding.describe` returns for the same
             patches, if it is known already. Default None: it is computed, where it is needed.
 

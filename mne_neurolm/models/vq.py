@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from .config import NeuroLMConfig
 from .encoder import NeuralTransformer, build_encoder
 from .quantizer import Codebook
+from .scalp import description_size
 from .targets import (
     N_FREQUENCIES,
     amplitudes_and_phases,
@@ -44,7 +45,7 @@ class VQOutput(NamedTuple):
     hidden_predictions : dict of Tensor
         The same from the hidden states alone, and ``"scalp"`` if there are ``scalp_components``;
         empty without ``hidden_target_weight``.
-    scalp : Tensor of float32, shape (B, N, 2 * scalp_components) | None
+    scalp : Tensor of float32, shape (B, N, K) | None
         The description of each patch's second, which the encoder read and ``"scalp"`` must
         predict; None where nothing predicts it.
     """
@@ -144,7 +145,7 @@ class VQ(nn.Module):
             self.head_hidden_raw = _head(nn.Linear, config.n_embd, sizes.get("raw"))
             self.head_hidden_phase = _head(nn.Linear, config.n_embd, sizes.get("phase"))
             # So that what the scalp embedding brings in comes out of the last layer too.
-            n_scalp = 2 * config.scalp_components or None
+            n_scalp = description_size(config.scalp_components) or None
             self.head_hidden_scalp = _head(nn.Linear, config.n_embd, n_scalp)
         self.target_names = tuple(sizes)
         # 768 -> 256 -> 2 in the paper (Table 7); it scales with the width.

@@ -15,6 +15,12 @@ from ..models.vq import VQ
 
 Losses = dict[str, Tensor]
 
+# How much a target of hidden states counts beside the others. The scalp's components compete with
+# 300 values of the patch itself for the width of the model: with 1, after 3 epochs of the tiny
+# model, a probe of hidden states averaged over channels had a balanced accuracy of 0.72 on Workload
+# and 0.61 on SMNI, with 3 of 0.74 and 0.63.
+_HIDDEN_WEIGHTS = {"scalp": 3.0}
+
 
 def vq_objective(
     vq: VQ,
@@ -61,7 +67,8 @@ def vq_objective(
     losses = {name: error(name, predicted) for name, predicted in out.predictions.items()}
     losses["commitment"] = out.commitment_loss
     for name, predicted in out.hidden_predictions.items():
-        losses[f"hidden_{name}"] = vq.hidden_target_weight * error(name, predicted)
+        weight = vq.hidden_target_weight * _HIDDEN_WEIGHTS.get(name, 1.0)
+        losses[f"hidden_{name}"] = weight * error(name, predicted)
     if word_embeddings is not None:
         losses["domain_eeg"] = domain_loss(vq, out.hidden[valid].flatten(0, -2), 0, alpha)
         losses["domain_text"] = domain_loss(vq, word_embeddings.detach(), 1)

@@ -10,8 +10,8 @@ from mne_neurolm import NeuroLM, NeuroLMConfig
 from mne_neurolm.channels import CHANNELS
 from mne_neurolm.models.scalp import (
     BANDS,
+    N_COARSE,
     N_FEATURES,
-    N_HARMONICS,
     ScalpEmbedding,
     channel_harmonics,
 )
@@ -23,8 +23,8 @@ ROWS = torch.tensor([CHANNELS.index(name) for name in TEN_TWENTY])
 def make_windows(n=6, seconds=2, seed=0, rows=ROWS):
     """Return noise that neighbouring electrodes share, its channels and its times."""
     generator = torch.Generator().manual_seed(seed)
-    field = torch.from_numpy(channel_harmonics())[rows]
-    sources = torch.randn(n, seconds, N_HARMONICS, 200, generator=generator).cumsum(dim=-1)
+    field = torch.from_numpy(channel_harmonics())[rows, :N_COARSE]
+    sources = torch.randn(n, seconds, N_COARSE, 200, generator=generator).cumsum(dim=-1)
     noise = torch.randn(n, seconds, len(rows), 200, generator=generator)
     patches = torch.einsum("ck,bskt->bsct", field, sources) + 0.3 * noise
     times = torch.arange(seconds).repeat_interleave(len(rows))
@@ -62,7 +62,7 @@ def test_covariances_are_matrix_logarithms():
     patches, channels, times = make_windows(n=1, seconds=1)
     features, where = ScalpEmbedding(4, 8, 256).features(patches, channels, times)
     assert features.shape == (1, sum(N_FEATURES)) and (where == 0).all()
-    left, _, right = np.linalg.svd(channel_harmonics()[ROWS.numpy()], full_matrices=False)
+    left, _, right = np.linalg.svd(channel_harmonics()[ROWS.numpy(), :16], full_matrices=False)
     centred = patches[0].double().numpy()
     centred = centred - centred.mean(axis=1, keepdims=True)
     projected = (left @ right).T @ (centred / np.sqrt(np.mean(centred**2)))
@@ -75,8 +75,37 @@ def test_covariances_are_matrix_logarithms():
     expected = logarithm[i, j] * np.where(i == j, 1.0, np.sqrt(2.0))
     n = len(i)
     np.testing.assert_allclose(features[0, 3 * n : 4 * n].numpy(), expected, atol=2e-2)
-    averages = projected.reshape(16, 20, 10).mean(axis=2).ravel()
-    np.testing.assert_allclose(features[0, N_FEATURES[0] :].numpy(), averages, atol=1e-4)
+
+
+def test_amplitudes_are_smoothing_splines():
+    """Against the stacked least-squares problem, solved by NumPy."""
+    patches, channels, times = make_windows(n=1, seconds=1)
+    features, _ = ScalpEmbedding(4, 8, 256).features(patches, channels, times)
+    centred = patches[0].double().numpy()
+    centred = centred - centred.mean(axis=1, keepdims=True)
+    averages = (centred / np.sqrt(np.mean(centred**2))).reshape(19, 20, 10).mean(axis=2)
+    field = channel_harmonics()[ROWS.numpy()].astype(float)
+    roughness = [(degree * (degree + 1)) ** 2 for degree in range(6) for _ in range(2 * degree + 1)]
+    penalty = np.sqrt(np.maximum(1e-5 * np.array(roughness), 1e-6))
+    left = np.vstack([field / np.sqrt(19), np.diag(penalty)])
+    right = np.vstack([averages / np.sqrt(19), np.zeros((36, 20))])
+    expected = np.linalg.lstsq(left, right, rcond=None)[0].ravel()
+    found = features[0, N_FEATURES[0] :].numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_montages_count_alike_for_amplitudes_only():
+    """Many hours with one montage do not decide what the components of another are."""
+    few = torch.arange(12)
+    rare = make_windows(n=40, seconds=1, seed=1)
+    common = make_windows(n=40, seconds=1, seed=2, rows=ROWS[few])
+    common = (torch.einsum("bnt,nm->bmt", common[0], torch.rand(12, 12)), *common[1:])
+    once, often = ScalpEmbedding(4, 8, 256), ScalpEmbedding(4, 8, 256)
+    once.fit([rare, common])
+    often.fit([rare, *[common] * 5])
+    first = N_FEATURES[0]
+    torch.testing.assert_close(often.components[first:], once.components[first:])
+    assert not torch.allclose(often.components[:first], once.components[:first], atol=1e-2)
 
 
 def test_montages_share_a_description():
@@ -88,16 +117,17 @@ def test_montages_share_a_description():
     few = torch.arange(len(TEN_TWENTY))
     full = embedding.describe(patches, channels, times)[:, 0]
     part = embedding.describe(patches[:, few], channels[few], times[few])[:, 0]
-    for k in (0, embedding.n_components):  # of covariances, of amplitudes
+    for k in (0, embedding.n_components[0]):  # of covariances, of amplitudes
         assert np.corrcoef(full[:, k], part[:, k])[0, 1] > 0.9
 
 
 def test_components_are_whitened():
     embedding = make_embedding(n_components=5, seed=2)
     z = embedding.describe(*make_windows(n=40, seed=2))[:, :: len(ROWS)].flatten(0, 1)
-    torch.testing.assert_close(z.mean(dim=0), torch.zeros(10), atol=1e-3, rtol=0)
-    torch.testing.assert_close(z.T @ z / len(z), torch.eye(10), atol=0.35, rtol=0)
-    torch.testing.assert_close(z.var(dim=0, unbiased=False), torch.ones(10), atol=5e-3, rtol=0)
+    torch.testing.assert_close(z.mean(dim=0), torch.zeros(8), atol=1e-3, rtol=0)
+    z = z / torch.tensor([1.0] * 5 + [2.0] * 3)  # amplitudes count twice
+    torch.testing.assert_close(z.T @ z / len(z), torch.eye(8), atol=0.35, rtol=0)
+    torch.testing.assert_close(z.var(dim=0, unbiased=False), torch.ones(8), atol=5e-3, rtol=0)
 
 
 def test_odd_montages_do_not_break_it():
