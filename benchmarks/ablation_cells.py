@@ -273,7 +273,6 @@ def score_tuned(
         tuned = tune_instructions(
             {tasks[name]: (tokens[name][rows], labels[name][rows]) for name, rows in kept.items()},
             model,
-            text=recordings.text,
             **settings["tuning"],
             config=config,
             device="cpu",

@@ -78,7 +78,7 @@ def answers(model: NeuroLM, name: str, tokens: EEGTokens, way: str) -> list[list
 
 
 def run_cell(
-    model: NeuroLM, data: Data, text: str, number: int, seed: int, only: str | None, path: Path
+    model: NeuroLM, data: Data, number: int, seed: int, only: str | None, path: Path
 ) -> None:
     """Tune in one round, and write the answers to what it holds out."""
     torch.set_num_threads(1)
@@ -92,7 +92,7 @@ def run_cell(
             rest = np.setdiff1d(np.arange(len(labels)), test[task.name])
             train[task] = (tokens[rest], labels[rest])
     config = replace(train_tiny.INSTRUCTION_STAGE, seed=seed, progress=False)
-    tuned = tune_instructions(train, model, text=text, config=config, **train_tiny.TUNING)
+    tuned = tune_instructions(train, model, config=config, **train_tiny.TUNING)
     cell = {"round": number, "seed": seed, "only": only, "tasks": {}}
     for name in names:
         tokens, labels, subjects = data[name]
@@ -171,7 +171,6 @@ def main() -> None:
         name: (encode_patches(model, part.patches, dtype="float32"), part.labels, part.subjects)
         for name, part in tiny_data.load_labelled(arguments.data).items()
     }
-    text = tiny_data.load_text(arguments.data)
     tasks = [task.name for task in tiny_data.TASKS] if arguments.single else [None]
     # Results of another model or recipe are not these.
     recipe = (train_tiny.TUNING, train_tiny.INSTRUCTION_STAGE, tiny_data.TASKS, tiny_data.UNSEEN)
@@ -183,7 +182,7 @@ def main() -> None:
             for only in tasks:
                 path = arguments.output / f"{mark}_{only or 'joint'}_{seed}_{number}.json"
                 if not path.exists():
-                    jobs.append(delayed(run_cell)(model, data, text, number, seed, only, path))
+                    jobs.append(delayed(run_cell)(model, data, number, seed, only, path))
     results = Parallel(n_jobs=arguments.jobs, return_as="generator_unordered")(jobs)
     for _ in tqdm(results, total=len(jobs), desc="rounds"):
         pass
