@@ -102,7 +102,29 @@ def mean_states(tokens: EEGTokens) -> NDArray[np.float32]:
     return tokens.hidden.reshape(shape).mean(axis=1).reshape(len(tokens), -1)
 
 
-def linear_probe(n_train: int, *, n_components: int = N_COMPONENTS, C: float = 0.001) -> Pipeline:
+def pooled_states(tokens: EEGTokens) -> NDArray[np.float32]:
+    """Return the mean over time and channels of the hidden states.
+
+    Parameters
+    ----------
+    tokens : EEGTokens
+        Tokens of epochs.
+
+    Returns
+    -------
+    features : ndarray of float32, shape (n_epochs, n_embd)
+        The same for all montages.
+    """
+    return tokens.hidden.mean(axis=1)
+
+
+def linear_probe(
+    n_train: int,
+    *,
+    n_components: int = N_COMPONENTS,
+    C: float = 0.001,
+    pool_channels: bool = False,
+) -> Pipeline:
     """Build the readout that says what the frozen encoder knows.
 
     The mean over time of each channel's hidden states, standardised, reduced to principal
@@ -117,20 +139,23 @@ def linear_probe(n_train: int, *, n_components: int = N_COMPONENTS, C: float = 0
         Principal components. Default 100.
     C : float
         Inverse regularisation strength of the logistic regression. Default 0.001.
+    pool_channels : bool
+        Take the mean over channels too, and no principal components of it. That is better for the
+        bundled models, whose hidden states know the whole scalp, and blind to places in models
+        without a scalp embedding. Default False.
 
     Returns
     -------
     pipeline : sklearn.pipeline.Pipeline
         Unfitted. Its X is an :class:`mne_neurolm.EEGTokens`.
     """
-    return Pipeline(
-        [
-            ("meanstates", FunctionTransformer(mean_states)),
-            ("standardscaler", StandardScaler()),
-            ("pca", PCA(min(n_components, n_train - 1), random_state=0)),
-            ("logisticregression", LogisticRegression(C=C, max_iter=2000)),
-        ]
-    )
+    readout = ("logisticregression", LogisticRegression(C=C, max_iter=2000))
+    if pool_channels:
+        states = ("pooledstates", FunctionTransformer(pooled_states))
+        return Pipeline([states, ("standardscaler", StandardScaler()), readout])
+    pca = PCA(min(n_components, n_train - 1), random_state=0)
+    states = ("meanstates", FunctionTransformer(mean_states))
+    return Pipeline([states, ("standardscaler", StandardScaler()), ("pca", pca), readout])
 
 
 def _neurolm(problem: Problem, seed: int, settings: Settings) -> BaseEstimator:
@@ -163,6 +188,10 @@ def _probe(problem: Problem, seed: int, settings: Settings) -> BaseEstimator:
     return linear_probe(min(len(fold.train) for fold in problem.folds))
 
 
+def _pooled_probe(problem: Problem, seed: int, settings: Settings) -> BaseEstimator:
+    return linear_probe(min(len(fold.train) for fold in problem.folds), pool_channels=True)
+
+
 def _simple(build: Callable[[], BaseEstimator]) -> Builder:
     return lambda problem, seed, settings: build()
 
@@ -170,6 +199,13 @@ def _simple(build: Callable[[], BaseEstimator]) -> Builder:
 _NEUROLM = (
     Method("neurolm", "NeuroLM, tuned", "neurolm", _neurolm, seeded=True, tokens=True),
     Method("neurolm-probe", "NeuroLM, linear probe", "neurolm", _probe, tokens=True),
+    Method(
+        "neurolm-pooled-probe",
+        "NeuroLM, linear probe of the mean",
+        "neurolm",
+        _pooled_probe,
+        tokens=True,
+    ),
     Method("neurolm-untuned", "NeuroLM, not tuned here", "neurolm", _zero_shot, tokens=True),
 )
 _SIMPLE = (

@@ -20,7 +20,9 @@ from mne_neurolm.evaluation.methods import (
     Settings,
     choose_methods,
     deep_methods,
+    linear_probe,
     mean_states,
+    pooled_states,
 )
 
 
@@ -138,13 +140,20 @@ def test_a_method_that_cannot_be_built(problem: Problem) -> None:
     assert len(results.failures) == len(results.cells) == 4
 
 
+def _copy(job: runner._Job) -> runner._Job:
+    return pickle.loads(pickle.dumps(job))
+
+
 def test_parallel_is_the_same(
     problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Threads stand for processes, which take seconds to start."""
+    """Threads stand for processes, which take seconds to start; each gets its own copy, as a
+    process does, since indexing Epochs is not safe in threads."""
+    compute = runner._compute
     names = ["chance", "evoked"]
     one = run_evaluation([problem], methods=names, n_jobs=1)
     monkeypatch.setattr(runner, "_BACKEND", "threading")
+    monkeypatch.setattr(runner, "_compute", lambda job, *rest: compute(_copy(job), *rest))
     two = run_evaluation([problem], methods=names, n_jobs=2, cache=tmp_path)
     assert len(list(tmp_path.rglob("*.json"))) == 8
     for a, b in zip(one.cells, two.cells, strict=True):
@@ -174,17 +183,17 @@ def test_neurolm_reads_tokens_once(
         return encode(*args, **kwargs)
 
     monkeypatch.setattr(tokenizer, "encode_patches", counted)
-    names = ["neurolm", "neurolm-probe", "neurolm-untuned"]
+    names = ["neurolm", "neurolm-probe", "neurolm-pooled-probe", "neurolm-untuned"]
     few = replace(problem, folds=problem.folds[:2])
     options = dict(classifier={"max_epochs": 1}, seeds=[0], cache=tmp_path, n_jobs=1, device="cpu")
     results = run_evaluation([few], small_model, names, **options)
-    assert not results.failures and len(results.cells) == 6
+    assert not results.failures and len(results.cells) == 8
     assert len(calls) == 1
     for cell in results.cells:
         assert np.allclose(cell.proba.sum(axis=1), 1)
     # All cells are there: nothing is encoded again.
     again = run_evaluation([few], small_model, names, **options)
-    assert len(again.cells) == 6 and len(calls) == 1
+    assert len(again.cells) == 8 and len(calls) == 1
     cell = read_cell(next(tmp_path.rglob("*.json")))
     assert undo_temperature(cell.proba, cell.temperature).shape == cell.proba.shape
 
@@ -195,6 +204,13 @@ def test_probe_reads_means_over_time(tokens: EEGTokens) -> None:
     # The second channel's tokens are every n_channels-th, from the second on.
     second = tokens.hidden[0, 1 :: tokens.n_channels].mean(axis=0)
     assert np.allclose(features[0].reshape(tokens.n_channels, -1)[1], second, atol=1e-6)
+
+
+def test_pooled_probe_reads_means_over_time_and_channels(tokens: EEGTokens) -> None:
+    expected = mean_states(tokens[:3]).reshape(3, tokens.n_channels, -1).mean(axis=1)
+    assert np.allclose(pooled_states(tokens[:3]), expected, atol=1e-6)
+    names = [name for name, _ in linear_probe(20, pool_channels=True).steps]
+    assert names == ["pooledstates", "standardscaler", "logisticregression"]
 
 
 def test_choose_methods() -> None:
