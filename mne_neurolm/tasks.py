@@ -104,7 +104,7 @@ class Task:
             raise ValueError(
                 f"Answers of task {self.name!r} must be different and not empty; got {texts}."
             )
-        if not isinstance(self.options, str):
+        if self.options is None or isinstance(self.options, bool | int | np.bool_):
             object.__setattr__(self, "options", bool(self.options))
         elif self.options != "words":
             raise ValueError(

@@ -1,16 +1,13 @@
 """Metrics, baselines, evaluations of many methods, and reports."""
 
 from mne_neurolm.evaluation.baselines import BandPower, band_power_classifier
-from mne_neurolm.evaluation.benchmark import (
-    BenchmarkResults,
-    moabb_contexts,
-    moabb_pipelines,
-)
+from mne_neurolm.evaluation.benchmark import BenchmarkResults
 from mne_neurolm.evaluation.calibration import expected_calibration_error, reliability_curve
 from mne_neurolm.evaluation.comparison import evaluation_report, write_tables
 from mne_neurolm.evaluation.intervals import subject_bootstrap
 from mne_neurolm.evaluation.methods import Method, linear_probe
 from mne_neurolm.evaluation.metrics import METRICS, score_predictions
+from mne_neurolm.evaluation.moabb_files import moabb_contexts, moabb_pipelines
 from mne_neurolm.evaluation.problem import Fold, Problem, make_folds
 from mne_neurolm.evaluation.published import published_results
 from mne_neurolm.evaluation.report import demo_report

@@ -64,6 +64,10 @@ def join_results(results: pd.DataFrame | Sequence[pd.DataFrame]) -> pd.DataFrame
     rows["score"] = pd.to_numeric(rows["score"], errors="coerce")
     # MOABB returns rows of other datasets again where their processing is the same.
     rows = rows.drop_duplicates([*_TRIAL, "score"])
+    # A fold that failed and was run again has failed no more.
+    scored = rows[rows["score"].notna()].set_index(_TRIAL).index
+    again = rows["score"].isna() & pd.Index(rows.set_index(_TRIAL).index).isin(scored)
+    rows = rows[~again]
     twice = rows[rows.duplicated(_TRIAL)]
     if len(twice):
         names = ", ".join(sorted(set(twice["pipeline"])))

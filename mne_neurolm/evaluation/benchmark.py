@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from mne_neurolm.evaluation._benchmark_tables import (
     join_results,
 )
 from mne_neurolm.evaluation.comparison import html_table
+from mne_neurolm.evaluation.moabb_files import moabb_pipelines
 from mne_neurolm.models.revision import NamesRevision, model_revision
 from mne_neurolm.utils.optional import import_optional
 
@@ -39,54 +39,6 @@ EXPLANATION = (
     "20 people, else Wilcoxon; Stouffer's method over datasets). It is not corrected for the "
     "number of comparisons."
 )
-
-
-def moabb_pipelines() -> str:
-    """Return the folder of the pipelines that ``moabb.benchmark`` runs.
-
-    NeuroLM, tuned on the training trials, as a linear probe, and as it is; beside it chance and
-    four simple methods: band power, covariance in the tangent space, common spatial patterns, and
-    averages over 50 ms.
-
-    Returns
-    -------
-    folder : str
-        With a YAML file for each, in MOABB's format. Copy and change one for another model.
-
-    Raises
-    ------
-    ImportError
-        If MOABB is not installed.
-
-    Examples
-    --------
-    >>> import moabb  # doctest: +SKIP
-    >>> from mne_neurolm.evaluation import moabb_contexts, moabb_pipelines
-    >>> results = moabb.benchmark(  # doctest: +SKIP
-    ...     pipelines=moabb_pipelines(),
-    ...     contexts=moabb_contexts(),
-    ...     paradigms=["LeftRightImagery"],
-    ...     evaluations=["WithinSession"],
-    ...     include_datasets=["BNCI2014-001"],
-    ... )
-    """
-    import_optional("moabb", extra="moabb", purpose=PURPOSE)
-    return str(files("mne_neurolm.evaluation") / "moabb_pipelines")
-
-
-def moabb_contexts() -> str:
-    """Return the file with the paradigms' parameters that NeuroLM needs.
-
-    MOABB's paradigms filter to the band where an effect is expected, such as 8 to 32 Hz, and the
-    network has never seen such EEG.
-
-    Returns
-    -------
-    path : str
-        For ``moabb.benchmark(contexts=...)``: 0.1 to 60 Hz, and whole seconds, for
-        ``LeftRightImagery``, ``MotorImagery``, ``P300`` and ``SSVEP``.
-    """
-    return str(files("mne_neurolm.evaluation") / "moabb_contexts.yaml")
 
 
 class BenchmarkResults:
@@ -242,20 +194,23 @@ class BenchmarkResults:
                 f"{self._failures()}",
                 title=f"{name}: scores",
             )
-            figure = plot_benchmark(
-                own,
-                highlight=list(self.models),
-                chance=chance_level(own),
-                label=_METRICS.get(self._metric_of(own), self._metric_of(own)),
-                show=False,
-            )
-            report.add_figure(
-                figure,
-                title=f"{name}: people",
-                caption="A dot for every person, sessions averaged, at the same height in every "
-                "row; the bar is their mean, the dotted line chance. NeuroLM is blue.",
-                image_format="png",
-            )
+            # MOABB's plots change matplotlib's settings for the whole process, on import.
+            with plt.style.context("default"):
+                figure = plot_benchmark(
+                    own,
+                    highlight=list(self.models),
+                    chance=chance_level(own),
+                    label=_METRICS.get(self._metric_of(own), self._metric_of(own)),
+                    show=False,
+                )
+                report.add_figure(
+                    figure,
+                    title=f"{name}: people",
+                    caption="A mark for every person, sessions averaged, at the same height in "
+                    "every row; the bar is their mean, the dotted line chance. NeuroLM is blue and "
+                    "round.",
+                    image_format="png",
+                )
             plt.close(figure)
             pairs = _of(differences, problem)
             if len(pairs):
@@ -314,7 +269,7 @@ def find_models(
     Returns
     -------
     models : dict of str to str
-        By name of the pipeline, e.g. ``"tiny (weights 3c92cd03b0453801)"``.
+        By name of the pipeline, such as ``"tiny (weights <16 digits>)"``.
     """
     named: list[tuple[str, Any]]
     if isinstance(pipelines, Mapping):

@@ -25,6 +25,8 @@ _GPT2 = {
     "bos_token_id": 50256,
     "eos_token_id": 50256,
 }
+#: Numbers that describe the covariances of a second, see `mne_neurolm.models.scalp`.
+MAX_SCALP_COMPONENTS = 952
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "n_layer": 4,
@@ -166,6 +168,11 @@ class NeuroLMConfig(PreTrainedConfig):
             raise ValueError(
                 "hidden_target_weight must be 0, for no such loss, or a positive number; got "
                 f"{hidden_target_weight}."
+            )
+        if not 0 <= scalp_components <= MAX_SCALP_COMPONENTS:
+            raise ValueError(
+                f"scalp_components must be 0, for none, to {MAX_SCALP_COMPONENTS}, the numbers "
+                f"that describe covariances; got {scalp_components}."
             )
         for what, width, heads in (
             ("n_embd", n_embd, n_head),

@@ -79,7 +79,7 @@ def load_model(model: str | Path | NeuroLM, *, revision: str | None = None) -> N
         return NeuroLM.from_pretrained(BUNDLED[name])
     if released:
         return NeuroLM.from_pretrained(_released_directory(name.lower(), revision))
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # unlike Path's, no error where ~ is nobody's
     if path.is_dir():
         return NeuroLM.from_pretrained(path)
     if path.suffix == ".pt":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def model_revision(model: object, revision: str | None = None) -> str | None:
         if files:
             return f"weights {_digest(files)}"
         return _commit(model, revision) if isinstance(model, str) else None
-    except OSError:  # removed while it was read, or not for us to read: loading will tell
+    # Removed while it was read, or not for us to read; `~` of nobody; damaged. Loading will tell.
+    except (OSError, RuntimeError, ValueError, OverflowError):
         return None
 
 
@@ -142,6 +144,12 @@ def _digest_file(path: str, size: int, mtime: int, ctime: int) -> str:
                 for first, last in sorted(ends):
                     file.seek(8 + length + first)
                     digest.update(file.read(last - first))
+        elif path.endswith(".pt") and zipfile.is_zipfile(path):
+            # A released .pt may have gigabytes; the archive keeps a checksum of every tensor.
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    line = f"{entry.filename} {entry.file_size} {entry.CRC}\n"
+                    digest.update(line.encode())
         else:
             while block := file.read(2**20):
                 digest.update(block)

@@ -13,7 +13,7 @@ K = spatial components, D = width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import mne
@@ -48,6 +48,7 @@ _SHRINKAGE = 0.02
 # balanced accuracy of 0.60 on responses to pictures (SMNI) with 1, 0.63 with 2 and with 3, and
 # 0.80, 0.79 and 0.77 on Workload.
 _SCALES = (1.0, 2.0)
+_ENOUGH = 20  # seconds of a montage from which on it counts as much as any other
 _RANK = 1e-4  # eigenvalues of a montage below this share of the largest are directions not seen
 _TINY = 1e-12
 
@@ -90,7 +91,8 @@ class ScalpEmbedding(nn.Module):
 
     def forward(self, components: Tensor) -> Tensor:
         """Return the embedding (B, N, D) of what :meth:`describe` returned for patches."""
-        return self.linear(components)
+        # Components are float32 in a model of any dtype; autocast casts by itself.
+        return self.linear(components.to(self.linear.weight.dtype))
 
     @torch.no_grad()
     def describe(
@@ -143,7 +145,9 @@ class ScalpEmbedding(nn.Module):
         # Decompositions refuse what is not finite, for the whole batch: such samples stay NaN.
         finite = torch.isfinite(patches).flatten(1).all(dim=1)
         patches = torch.where(finite[:, None, None], patches, torch.zeros_like(patches))
-        exists = torch.ones_like(patches[..., :1]) if mask is None else mask[..., None].float()
+        # Electrodes at unknown places are no part of the scalp that is described.
+        placed = (self.harmonics[channels] != 0).any(dim=-1).expand(n_batch, n_patches)
+        exists = (placed if mask is None else placed & mask)[..., None].float()
         patches = (patches - patches.mean(dim=-1, keepdim=True)) * exists
         count = exists.sum(dim=(1, 2), keepdim=True).clamp_min(1)
         power = patches.square().sum(dim=(1, 2), keepdim=True) / (count * PATCH_SIZE)
@@ -212,6 +216,7 @@ class ScalpEmbedding(nn.Module):
             montage = tuple(torch.unique(channels).tolist())
             amplitudes.setdefault(montage, []).append(features[:, first:])
         montages = [np.concatenate(parts) for parts in amplitudes.values()]
+        montages = [part for part in montages if len(part)]
         if sum(len(part) for part in montages) < 2:
             return
         self.components.zero_()
@@ -223,23 +228,42 @@ class ScalpEmbedding(nn.Module):
             strict=True,
         )
         for start, groups, n_components, scale in parts:
-            moments = [_moments(group) for group in groups if len(group) > 1]
-            mean, covariance = (np.mean(values, axis=0) for values in zip(*moments, strict=True))
+            mean, covariance = _mean_moments(groups)
             rows = slice(start, start + len(mean))
             self.mean[rows] = torch.from_numpy(mean).to(self.mean)
             matrix = scale * _whitening(covariance, n_components)
             self.components[rows, :n_components] = torch.from_numpy(matrix).to(self.components)
 
 
-def _moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and covariance of rows."""
-    mean = features.mean(axis=0, dtype=np.float64)
-    centred = features - mean
-    return mean, centred.T @ centred / len(features)
+def _mean_moments(
+    groups: Sequence[NDArray[np.float32]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean over groups of rows of their means and of their covariances."""
+    # A few seconds of a montage tell no covariance: those count by their number.
+    weights = [min(len(group), _ENOUGH) / _ENOUGH for group in groups]
+    n = groups[0].shape[1]
+    total, squares = np.zeros(n), np.zeros((n, n))
+    for group, weight in zip(groups, weights, strict=True):
+        mean = group.mean(axis=0, dtype=np.float64)
+        centred = group - mean
+        total += weight * mean
+        squares += weight * (centred.T @ centred / len(group))
+    return total / sum(weights), squares / sum(weights)
 
 
 def description_size(n_components: int) -> int:
-    """Return how many numbers describe a second, for that many components of covariances."""
+    """Return how many numbers describe a second.
+
+    Parameters
+    ----------
+    n_components : int
+        Principal components of covariances.
+
+    Returns
+    -------
+    size : int
+        Those and half as many of amplitudes, rounded up.
+    """
     return n_components + (n_components + 1) // 2
 
 
@@ -323,7 +347,7 @@ def channel_harmonics() -> NDArray[np.float32]:
 
 
 def _harmonics(direction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the real harmonics (16,) in a direction (3,)."""
+    """Return the real harmonics (36,) in a direction (3,)."""
     x, y, z = direction / np.linalg.norm(direction)
     polar, azimuth = np.arccos(z), np.arctan2(y, x)
     values = []

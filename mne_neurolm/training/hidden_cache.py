@@ -181,11 +181,10 @@ class HiddenCache:
         needed = sum(
             math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in shapes.values()
         )
+        arrays: Arrays = {}
         try:
-            arrays = {
-                name: _new(aside / f"{name}.npy", shape, dtype)
-                for name, (shape, dtype) in shapes.items()
-            }
+            for name, (shape, dtype) in shapes.items():
+                arrays[name] = _new(aside / f"{name}.npy", shape, dtype)
             allocated = [_allocate(path) for path in aside.iterdir()]
             if not all(allocated) and shutil.disk_usage(aside).free < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -193,7 +192,9 @@ class HiddenCache:
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            shutil.rmtree(aside, ignore_errors=True)  # what it took counts as free
+            # What it took counts as free, once no map holds it.
+            arrays.clear()
+            shutil.rmtree(aside, ignore_errors=True)
             free = shutil.disk_usage(self.folder).free
             smaller = (
                 ""

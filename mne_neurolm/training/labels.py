@@ -105,7 +105,8 @@ def read_rules(names: Sequence[str]) -> list[LabelRule]:
     names : sequence of str
         Names of tasks, or YAML files with one task or a list of tasks. A task there has ``name``,
         ``question``, ``answers`` (annotation description to answer) and ``duration`` in seconds,
-        and perhaps ``phrasings`` (a list), ``hop``, ``options``, ``files`` and ``point_duration``.
+        and perhaps ``phrasings`` (a list), ``hop``, ``options`` (true, false or
+        words), ``files`` and ``point_duration``.
 
     Returns
     -------
@@ -152,13 +153,16 @@ def _read_file(path: Path) -> list[LabelRule]:
                 f"{path}: unknown {sorted(unknown)}; a task may have {sorted(_FIELDS)}."
             )
         answers = {_word(key): _word(text) for key, text in dict(entry["answers"]).items()}
-        task = Task(
-            str(entry["name"]),
-            entry["question"],
-            answers,
-            options=bool(entry.get("options")),
-            phrasings=entry.get("phrasings") or (),
-        )
+        try:
+            task = Task(
+                str(entry["name"]),
+                entry["question"],
+                answers,
+                options=entry.get("options") or False,
+                phrasings=entry.get("phrasings") or (),
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path}: {error}") from error
         rules.append(
             LabelRule(
                 task=task,

@@ -152,6 +152,12 @@ def test_failed_rows(results) -> None:
         BenchmarkResults(results.assign(score=np.nan))
 
 
+def test_failed_rows_that_were_run_again(results) -> None:
+    failed = results.assign(score=results["score"].where(results["pipeline"] != OURS))
+    found = BenchmarkResults([failed, results])
+    assert found.n_failed == 0 and len(found.results) == len(results)
+
+
 def test_wrong_results(results) -> None:
     with pytest.raises(ValueError, match="session, score; session are missing among"):
         BenchmarkResults(results.drop(columns="session"))

@@ -23,7 +23,12 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from mne_neurolm import NeuroLM, NeuroLMClassifier, NeuroLMTokenizer
-from mne_neurolm.evaluation import BenchmarkResults, moabb_contexts, moabb_pipelines
+from mne_neurolm.evaluation import (
+    BenchmarkResults,
+    moabb_contexts,
+    moabb_files,
+    moabb_pipelines,
+)
 from mne_neurolm.models.revision import model_revision
 
 moabb = pytest.importorskip("moabb", reason="MOABB is not installed")
@@ -139,6 +144,17 @@ def test_files() -> None:
 
 
 # --- plain moabb.benchmark -----------------------------------------------------------------------
+
+
+def test_files_that_cannot_be_locked_are_copied(monkeypatch) -> None:
+    """MOABB writes a lock beside every file that it reads."""
+    ours = Path(moabb_pipelines()), Path(moabb_contexts())
+    monkeypatch.setattr(moabb_files.os, "access", lambda path, mode: False)
+    copies = Path(moabb_pipelines()), Path(moabb_contexts())
+    assert not any(copy.is_relative_to(ours[0].parent) for copy in copies)
+    names = sorted(file.name for file in ours[0].glob("*.yml"))
+    assert sorted(file.name for file in copies[0].glob("*.yml")) == names
+    assert copies[1].read_text() == ours[1].read_text()
 
 
 def test_benchmark_of_everything(benchmark, tmp_path) -> None:

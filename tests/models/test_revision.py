@@ -13,7 +13,7 @@ import torch
 
 from mne_neurolm import NeuroLM, NeuroLMClassifier, NeuroLMTokenizer
 from mne_neurolm.models import revision
-from mne_neurolm.models.hub import BUNDLED
+from mne_neurolm.models.hub import BUNDLED, load_model
 from mne_neurolm.models.revision import model_revision
 
 
@@ -93,6 +93,16 @@ def test_released_files(tmp_path: Path) -> None:
     assert None not in (alone, model_revision(model)) and model_revision(model) != alone
 
 
+def test_released_files_are_told_by_their_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "NeuroLM-B.pt"
+    weight = torch.zeros(10**5)
+    torch.save({"model": weight}, path)
+    first = model_revision(path)
+    weight[5 * 10**4] = 1
+    torch.save({"model": weight}, path)
+    assert None not in (first, model_revision(path)) and model_revision(path) != first
+
+
 def test_released_models_are_known_when_they_are_here(folder: Path, tmp_path: Path) -> None:
     assert model_revision("neurolm-b") is None
     shutil.copytree(folder, tmp_path / "released" / "neurolm-b")
@@ -115,8 +125,19 @@ def test_repositories_on_the_hub(tmp_path: Path) -> None:
 
 def test_what_has_no_revision(small_model: NeuroLM, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for model in (small_model, small_model.config, None, "", "no such", tmp_path / "empty"):
+    nobodys = "~nobody-of-this-name/model"
+    for model in (
+        small_model,
+        small_model.config,
+        None,
+        "",
+        "no such",
+        tmp_path / "empty",
+        nobodys,
+    ):
         assert model_revision(model) is None
+    with pytest.raises(ValueError, match="Unknown model '~nobody"):
+        load_model(nobodys)
 
 
 def test_damaged_weights_have_one(folder: Path) -> None:

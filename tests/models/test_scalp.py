@@ -141,6 +141,47 @@ def test_odd_montages_do_not_break_it():
     assert torch.isfinite(embedding.describe(one, nowhere, torch.zeros(1).long())).all()
 
 
+def test_channels_at_unknown_places_change_nothing():
+    patches, channels, times = make_windows(seconds=1)
+    embedding = make_embedding()
+    expected = embedding.describe(patches, channels, times)
+    loud = 100 * torch.randn(len(patches), 2, 200, generator=torch.Generator().manual_seed(5))
+    more = torch.tensor([CHANNELS.index("CB1"), CHANNELS.index("CB2")])
+    found = embedding.describe(
+        torch.cat([patches, loud], dim=1),
+        torch.cat([channels, more]),
+        torch.zeros(len(channels) + 2).long(),
+    )
+    torch.testing.assert_close(found[:, : len(channels)], expected)
+
+
+def test_a_few_seconds_of_a_montage_count_little():
+    common = make_windows(n=40, seconds=1, seed=1)
+    few = make_windows(n=1, seconds=1, seed=2, rows=ROWS[:5])
+    alone, both, odd = (ScalpEmbedding(4, 8, 256) for _ in range(3))
+    alone.fit([common])
+    both.fit([common, few])
+    after, before = (one.describe(*common)[:, 0, 4:].var(dim=0) for one in (both, alone))
+    variance = after / before  # of amplitudes
+    assert (variance > 0.8).all() and (variance < 1.2).all()
+    odd.fit([few, make_windows(n=1, seconds=1, seed=3)])  # one second of each: no failure
+    assert torch.isfinite(odd.components).all()
+
+
+def test_any_dtype():
+    model = NeuroLM(NeuroLMConfig.preset("tiny", text_config=None, scalp_components=4))
+    patches, channels, times = make_windows(n=2, seconds=1)
+    expected = model.encode(patches, channels, times)
+    half = model.bfloat16().encode(patches.bfloat16(), channels, times)
+    torch.testing.assert_close(half.float(), expected, atol=0.2, rtol=0.1)
+
+
+def test_number_of_components_is_checked():
+    with pytest.raises(ValueError, match="0, for none, to 952, .* got 953"):
+        NeuroLMConfig.preset("tiny", scalp_components=953)
+    assert N_FEATURES[0] == 952
+
+
 def test_bipolar_derivations_are_differences():
     table = channel_harmonics()
     row = {name: table[i] for i, name in enumerate(CHANNELS)}

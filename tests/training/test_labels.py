@@ -40,6 +40,19 @@ duration: 4
 """
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"), [("true", True), ("words", "words"), ("false", False)]
+)
+def test_options_of_a_file(options, expected, tmp_path: Path) -> None:
+    (rule,) = read_rules([write(tmp_path, f"{EYES}options: {options}\n")])
+    assert rule.task.options == expected
+
+
+def test_wrong_options_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="tasks.yaml: options of task 'eyes' .* got 'letters'"):
+        read_rules([write(tmp_path, f"{EYES}options: letters\n")])
+
+
 def test_workload_follows_the_protocol() -> None:
     """Last 60 s, windows of 4 s every 2 s, the paper's split; any folder of these files will do."""
     there = [
