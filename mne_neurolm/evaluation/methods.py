@@ -184,12 +184,10 @@ def _zero_shot(problem: Problem, seed: int, settings: Settings) -> BaseEstimator
     )
 
 
-def _probe(problem: Problem, seed: int, settings: Settings) -> BaseEstimator:
-    return linear_probe(min(len(fold.train) for fold in problem.folds))
-
-
-def _pooled_probe(problem: Problem, seed: int, settings: Settings) -> BaseEstimator:
-    return linear_probe(min(len(fold.train) for fold in problem.folds), pool_channels=True)
+def _probe(pool_channels: bool) -> Builder:
+    return lambda problem, seed, settings: linear_probe(
+        min(len(fold.train) for fold in problem.folds), pool_channels=pool_channels
+    )
 
 
 def _simple(build: Callable[[], BaseEstimator]) -> Builder:
@@ -198,12 +196,12 @@ def _simple(build: Callable[[], BaseEstimator]) -> Builder:
 
 _NEUROLM = (
     Method("neurolm", "NeuroLM, tuned", "neurolm", _neurolm, seeded=True, tokens=True),
-    Method("neurolm-probe", "NeuroLM, linear probe", "neurolm", _probe, tokens=True),
+    Method("neurolm-probe", "NeuroLM, linear probe", "neurolm", _probe(False), tokens=True),
     Method(
         "neurolm-pooled-probe",
         "NeuroLM, linear probe of the mean",
         "neurolm",
-        _pooled_probe,
+        _probe(True),
         tokens=True,
     ),
     Method("neurolm-untuned", "NeuroLM, not tuned here", "neurolm", _zero_shot, tokens=True),
