@@ -146,15 +146,14 @@ class ScalpEmbedding(nn.Module):
         finite = torch.isfinite(patches).flatten(1).all(dim=1)
         patches = torch.where(finite[:, None, None], patches, torch.zeros_like(patches))
         # Electrodes at unknown places are no part of the scalp that is described.
-        harmonics = self.harmonics[channels].float()
-        placed = (harmonics != 0).any(dim=-1).expand(n_batch, n_patches)
+        placed = (self.harmonics[channels] != 0).any(dim=-1).expand(n_batch, n_patches)
         exists = (placed if mask is None else placed & mask)[..., None].float()
         patches = (patches - patches.mean(dim=-1, keepdim=True)) * exists
         count = exists.sum(dim=(1, 2), keepdim=True).clamp_min(1)
         power = patches.square().sum(dim=(1, 2), keepdim=True) / (count * PATCH_SIZE)
         patches = patches / power.sqrt().clamp_min(_TINY)
 
-        rows = harmonics.expand(n_batch, n_patches, -1) * exists
+        rows = self.harmonics[channels].float().expand(n_batch, n_patches, -1) * exists
         different, seconds = torch.unique(times, return_inverse=True)
         n_seconds = len(different)
         # Sums over the patches of each second, all samples at once.
@@ -166,13 +165,14 @@ class ScalpEmbedding(nn.Module):
             return total.index_add(0, where, values.flatten(0, 1))
 
         gram = per_second(rows[..., :, None] * rows[..., None, :])
+        coarse = slice(None, N_COARSE)
         # Rows of the montage, made orthonormal: M = Y (Y'Y)^(-1/2).
-        values, vectors = _eigh(gram[:, :N_COARSE, :N_COARSE])
+        values, vectors = _eigh(gram[:, coarse, coarse])
         kept = values > _RANK * values[:, -1:].clamp_min(_TINY)
         scale = torch.where(kept, values.clamp_min(_TINY).rsqrt(), torch.zeros_like(values))
         root = (vectors * scale[:, None]) @ vectors.mT
-        # (B * S, 16, 200)
-        projected = root @ per_second(rows[..., :N_COARSE, None] * patches[..., None, :])
+        products = per_second(rows[..., :, None] * patches[..., None, :])  # Y'x: (B * S, K, 200)
+        projected = root @ products[:, coarse]
 
         window = torch.hann_window(PATCH_SIZE, periodic=False, device=patches.device)
         spectrum = torch.fft.rfft(projected * window, dim=-1)
@@ -186,9 +186,8 @@ class ScalpEmbedding(nn.Module):
         # Entries off the diagonal stand for two: distances between matrices are kept.
         weight = torch.where(i == j, 1.0, 2.0**0.5)
         covariances = (logarithms[..., i, j] * weight).flatten(1)
-        averages = patches.unflatten(-1, (_N_STEPS, -1)).mean(dim=-1)
-        products = per_second(rows[..., :, None] * averages[..., None, :])  # (B * S, 36, 20)
-        amplitudes = _splines(gram, products, per_second(exists)).flatten(1)
+        averages = products.unflatten(-1, (_N_STEPS, -1)).mean(dim=-1)
+        amplitudes = _splines(gram, averages, per_second(exists)).flatten(1)
         features = torch.cat([covariances, amplitudes], dim=1)
         known = finite.repeat_interleave(n_seconds)[:, None]
         return torch.where(known, features, torch.full_like(features, torch.nan)), where
@@ -198,9 +197,8 @@ class ScalpEmbedding(nn.Module):
         """Find the principal components.
 
         Covariances are of all seconds alike. Of amplitudes each montage, which stands for a data
-        set, counts the same from 20 seconds on: an hour of evoked responses would drown in days of
-        ongoing EEG, whose components lost 0.05 of balanced accuracy on responses to pictures
-        (SMNI).
+        set, counts the same: an hour of evoked responses would drown in days of ongoing EEG, whose
+        components lost 0.05 of balanced accuracy on responses to pictures (SMNI).
 
         Parameters
         ----------
@@ -242,7 +240,7 @@ def _mean_moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean over groups of rows of their means and of their covariances."""
     # A few seconds of a montage tell no covariance: those count by their number.
-    weights = [min(len(group), _ENOUGH) for group in groups]
+    weights = [min(len(group), _ENOUGH) / _ENOUGH for group in groups]
     n = groups[0].shape[1]
     total, squares = np.zeros(n), np.zeros((n, n))
     for group, weight in zip(groups, weights, strict=True):
