@@ -269,7 +269,8 @@ def score_tuned(
             for name, (learn, _) in parts.items()
         }
         # A share of the data is a share of the steps too, as in the paper: epochs stay the same.
-        config = shortened(settings, [len(rows) for rows in kept.values()], share)
+        # A step has windows of all tasks.
+        config = shortened(settings, [sum(map(len, kept.values()))], share)
         tuned = tune_instructions(
             {tasks[name]: (tokens[name][rows], labels[name][rows]) for name, rows in kept.items()},
             model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -130,18 +130,22 @@ class Source(Dataset):
 
     def __getitem__(self, step: int) -> list[EEGBatch]:
         """Return what this process computes in a step, at least one batch."""
-        epoch, bucket, rows = self.plan.batch(step)
-        largest = -(-len(rows) // self.world)
-        n_pieces = -(-largest // (self.micro_batch_size or largest))  # the same in all processes
-        own = share(rows, self.rank, self.world)
-        counted = np.arange(len(self.windows)) if self.of_all else rows
+        parts = self.plan.parts(step)
+        counted = np.concatenate([part.rows for part in parts])
+        if self.of_all:
+            counted = np.arange(len(self.windows))
         total = self._weight(counted)
         batches = []
-        for piece in np.array_split(own, n_pieces):
-            batch = self.load(bucket, piece if len(piece) else rows[:1], epoch)
-            batch.share = self._weight(piece) / total
-            batch.window_share = len(piece) / len(counted)
-            batches.append(batch)
+        for epoch, bucket, rows in parts:
+            largest = -(-len(rows) // self.world)
+            # The same in all processes.
+            n_pieces = -(-largest // (self.micro_batch_size or largest))
+            own = share(rows, self.rank, self.world)
+            for piece in np.array_split(own, n_pieces):
+                batch = self.load(bucket, piece if len(piece) else rows[:1], epoch)
+                batch.share = self._weight(piece) / total
+                batch.window_share = len(piece) / len(counted)
+                batches.append(batch)
         return batches
 
     def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
@@ -150,15 +154,23 @@ class Source(Dataset):
 
     def names(self, step: int) -> list[str]:
         """Return what the windows of a step were cut from, for messages."""
-        return sorted({self._name(int(row)) for row in self.plan.batch(step).rows})
+        parts = self.plan.parts(step)
+        return sorted({self._name(int(row)) for part in parts for row in part.rows})
 
-    def n_windows(self, step: int) -> int:
-        """Return the number of windows of a step, all processes together."""
-        return len(self.plan.batch(step).rows)
+    def shapes(self, step: int) -> list[tuple[Bucket, int]]:
+        """Return what the windows of each part of a step share, and their number."""
+        parts = self.plan.parts(step)
+        return [(self.windows.buckets[part.bucket], len(part.rows)) for part in parts]
 
-    def bucket(self, step: int) -> Bucket:
-        """Return what the windows of a step share."""
-        return self.windows.buckets[self.plan.batch(step).bucket]
+    def shares_without(self, step: int, tasks: Collection[int]) -> tuple[float, float]:
+        """Return ``share`` and ``window_share`` of the windows of a step that are of other tasks.
+
+        They are those of all processes together.
+        """
+        parts = self.plan.parts(step)
+        stay = [self.windows.buckets[part.bucket].task not in tasks for part in parts]
+        weights, sizes = [self._weight(part.rows) for part in parts], [len(p.rows) for p in parts]
+        return float(np.dot(weights, stay) / sum(weights)), float(np.dot(sizes, stay) / sum(sizes))
 
     def _name(self, row: int) -> str:
         return f"set {int(self.windows.recording[row])}"

@@ -92,6 +92,7 @@ def instruction_source(
             sampling=tuning.sampling,
             temperature=tuning.sampling_temperature,
             class_balanced=tuning.class_balanced,
+            mix_tasks=tuning.mix_tasks,
         )
     source = StoreSource(
         store,

@@ -78,7 +78,7 @@ class Windows(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Windows of one bucket that form a step.
+    """Windows of one bucket that form a step, or a part of one.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Batch(NamedTuple):
     bucket : int
         Index of the bucket.
     rows : ndarray of int64, shape (batch_size,)
-        Indices of windows; the last batch of a bucket may be smaller.
+        Indices of windows.
     """
 
     epoch: int
@@ -189,7 +189,7 @@ class Plan:
     buckets : ndarray of int32, shape (n_windows,)
         Bucket of each window.
     batch_size : int
-        Windows per step.
+        Windows per step; the last step of a bucket may have fewer.
     seed : int
         What the order depends on, beside the epoch. None: in the order of the windows, for
         validation.
@@ -215,19 +215,19 @@ class Plan:
         """Return the number of steps per epoch."""
         return self.steps_per_epoch
 
-    def batch(self, step: int) -> Batch:
-        """Return the windows of a step, counted from 0 over all epochs."""
+    def parts(self, step: int) -> list[Batch]:
+        """Return the windows of a step, counted from 0 over all epochs: here, of one bucket."""
         epoch, position = divmod(step, self.steps_per_epoch)
         return self._epoch(epoch)[position]
 
-    def _make_epoch(self, epoch: int) -> list[Batch]:
+    def _make_epoch(self, epoch: int) -> list[list[Batch]]:
         if self.seed is None:
             orders = self.members
         else:
             rng = np.random.default_rng([self.seed, epoch])
             orders = [members[rng.permutation(len(members))] for members in self.members]
         batches = [
-            Batch(epoch, number, order[i : i + self.batch_size])
+            [Batch(epoch, number, order[i : i + self.batch_size])]
             for number, order in zip(self.numbers, orders, strict=True)
             for i in range(0, len(order), self.batch_size)
         ]

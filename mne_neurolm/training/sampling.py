@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -65,6 +65,7 @@ def make_plan(
     sampling: str = "size",
     temperature: float = 2.0,
     class_balanced: bool = False,
+    mix_tasks: bool = True,
 ) -> Plan:
     """Return the order of training windows with labels.
 
@@ -80,13 +81,16 @@ def make_plan(
         See :func:`task_shares`.
     class_balanced : bool
         Let every class of a task have the same number of windows in an epoch. Default False.
+    mix_tasks : bool
+        Let every step have windows of all tasks, each its share. False: of one task. Default True.
 
     Returns
     -------
     plan : Plan
         With ``sampling="size"`` and without balanced classes every epoch has every window once.
     """
-    if sampling == "size" and not class_balanced:
+    mix_tasks = mix_tasks and len({bucket.task for bucket in windows.buckets}) > 1
+    if sampling == "size" and not (class_balanced or mix_tasks):
         return Plan(windows.bucket, batch_size, seed)
     return SampledPlan(
         windows,
@@ -95,6 +99,7 @@ def make_plan(
         sampling=sampling,
         temperature=temperature,
         class_balanced=class_balanced,
+        mix_tasks=mix_tasks,
     )
 
 
@@ -107,7 +112,7 @@ class SampledPlan(Plan):
 
     Parameters
     ----------
-    windows, batch_size, seed, sampling, temperature, class_balanced
+    windows, batch_size, seed, sampling, temperature, class_balanced, mix_tasks
         See :func:`make_plan`.
 
     Attributes
@@ -125,28 +130,62 @@ class SampledPlan(Plan):
         sampling: str = "balanced",
         temperature: float = 2.0,
         class_balanced: bool = False,
+        mix_tasks: bool = False,
     ) -> None:
         super().__init__(windows.bucket, batch_size, seed)
+        self.mix_tasks = mix_tasks
+        self._bucket = windows.bucket
+        self._task_of_bucket = [bucket.task for bucket in windows.buckets]
         self._cells, self._quotas = _cells(windows, sampling, temperature, class_balanced)
         self._cell_buckets = [int(windows.bucket[cell[0]]) for cell in self._cells]
         drawn = np.zeros(len(windows.buckets), dtype=np.int64)
         np.add.at(drawn, self._cell_buckets, self._quotas)
         self.steps_per_epoch = int(sum(-(-drawn[b] // batch_size) for b in self.numbers))
+        if mix_tasks:
+            self.steps_per_epoch = int(-(-drawn.sum() // batch_size))
 
-    def _make_epoch(self, epoch: int) -> list[Batch]:
+    def _make_epoch(self, epoch: int) -> list[list[Batch]]:
         rng = np.random.default_rng([int(self.seed or 0), 6, epoch])
         drawn = [self._draw(cell, epoch) for cell in range(len(self._cells))]
-        batches = []
+        rows_of = {}
         for number in self.numbers:
             rows = np.concatenate(
                 [d for d, b in zip(drawn, self._cell_buckets, strict=True) if b == number]
             )
-            rows = rows[rng.permutation(len(rows))]
-            batches += [
-                Batch(epoch, number, rows[i : i + self.batch_size])
-                for i in range(0, len(rows), self.batch_size)
-            ]
+            rows_of[number] = rows[rng.permutation(len(rows))]
+        if self.mix_tasks:
+            return self._mix(rows_of, epoch, rng)
+        batches = [
+            [Batch(epoch, number, rows[i : i + self.batch_size])]
+            for number, rows in rows_of.items()
+            for i in range(0, len(rows), self.batch_size)
+        ]
         return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _mix(
+        self, rows_of: Mapping[int, NDArray[np.int64]], epoch: int, rng: np.random.Generator
+    ) -> list[list[Batch]]:
+        """Deal the windows of each task evenly over the steps of an epoch."""
+        total = sum(map(len, rows_of.values()))
+        order: list[NDArray[np.int64]] = []
+        place: list[NDArray[np.float64]] = []
+        for task in sorted(set(self._task_of_bucket)):
+            own = [rows for b, rows in rows_of.items() if self._task_of_bucket[b] == task]
+            n = sum(map(len, own))
+            # Windows of one montage follow one another for as long as a step lasts: parts of a step
+            # are computed one after the other, and there shall be few.
+            length = max(1, round(self.batch_size * n / total))
+            runs = [rows[i : i + length] for rows in own for i in range(0, len(rows), length)]
+            order += [runs[i] for i in rng.permutation(len(runs))]
+            place.append((np.arange(n) + rng.random()) / max(n, 1))
+        dealt = np.concatenate(order)[np.argsort(np.concatenate(place), kind="stable")]
+        return [
+            [
+                Batch(epoch, int(b), rows[self._bucket[rows] == b])
+                for b in np.unique(self._bucket[rows])
+            ]
+            for rows in np.array_split(dealt, self.steps_per_epoch)
+        ]
 
     def _draw(self, cell: int, epoch: int) -> NDArray[np.int64]:
         """Return the windows of a cell in an epoch: the next ones of its endless shuffled order."""

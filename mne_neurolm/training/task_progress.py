@@ -48,10 +48,14 @@ class TaskProgress(nn.Module):
         """Whether a task is left out from now on."""
         return float(self.waited[task]) >= self.patience
 
+    def stopped_tasks(self) -> set[int]:
+        """Return the tasks that are left out from now on."""
+        return {task for task in range(len(self.waited)) if self.stopped(task)}
+
     @property
     def all_stopped(self) -> bool:
         """Whether no task is left."""
-        return all(self.stopped(task) for task in range(len(self.waited)))
+        return len(self.stopped_tasks()) == len(self.waited)
 
 
 class TaskScore(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,9 +114,13 @@ class TaskTrainer(Trainer):
         """Return all validation windows of a step, whatever this process's part is."""
         source = self.validation
         assert source is not None
-        epoch, bucket, rows = source.plan.batch(step)
-        n_pieces = -(-len(rows) // (source.micro_batch_size or len(rows)))
-        return [source.load(bucket, piece, epoch) for piece in np.array_split(rows, n_pieces)]
+        return [
+            source.load(bucket, piece, epoch)
+            for epoch, bucket, rows in source.plan.parts(step)
+            for piece in np.array_split(
+                rows, -(-len(rows) // (source.micro_batch_size or len(rows)))
+            )
+        ]
 
     def _validate(self) -> dict[str, float]:
         """Return losses over all validation windows, and the score of every task."""
@@ -139,11 +144,23 @@ class TaskTrainer(Trainer):
         return seen
 
     def _step(self, step: int, batches: list[EEGBatch]) -> _Rates:
-        """Take a step, unless it is of a task that is left out."""
+        """Take a step, without the windows of tasks that are left out."""
         progress = self.stage.task_progress
-        if progress is not None and progress.stopped(self.source.bucket(step).task):
+        stopped = progress.stopped_tasks() if progress is not None else set()
+        kept = [batch for batch in batches if batch.task not in stopped]
+        if not kept:
             return self._sum_over_processes({}), 0.0, 0.0
-        return super()._step(step, batches)
+        if len(kept) < len(batches):  # those that stay are the whole step
+            rest, rest_of_windows = self.source.shares_without(step, stopped)
+            kept = [
+                replace(
+                    batch,
+                    share=batch.share / rest,
+                    window_share=batch.window_share / rest_of_windows,
+                )
+                for batch in kept
+            ]
+        return super()._step(step, kept)
 
 
 class BestWeights(Recorder):

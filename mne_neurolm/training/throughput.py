@@ -35,21 +35,21 @@ class Throughput:
 
     def add(self, source: Source, step: int, text: tuple[int, int]) -> None:
         """Count a step."""
-        n_windows = source.n_windows(step)
-        channels, n_seconds, task = source.bucket(step)
-        n_channels = len(channels)
         self._steps += 1
-        self._windows += n_windows
-        self._tokens += n_windows * n_channels * n_seconds + text[0] * text[1]
-        self._flops += step_flops(
-            self._stage.model.config,
-            self._stage.name,
-            n_windows,
-            n_channels,
-            n_seconds,
-            *text,
-            **self._stage.question_lengths(task),
-        )
+        self._tokens += text[0] * text[1]
+        for (channels, n_seconds, task), n_windows in source.shapes(step):
+            self._windows += n_windows
+            self._tokens += n_windows * len(channels) * n_seconds
+            self._flops += step_flops(
+                self._stage.model.config,
+                self._stage.name,
+                n_windows,
+                len(channels),
+                n_seconds,
+                *text,
+                **self._stage.question_lengths(task),
+            )
+            text = (0, 0)  # counted once
 
     def read(self) -> dict[str, float]:
         """Return the rates since the last reading, per second of all processes together."""

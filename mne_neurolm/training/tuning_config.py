@@ -29,6 +29,9 @@ class TuningConfig:
         For ``"temperature"``. Default 2.
     class_balanced : bool
         Let the classes of a task have the same share. Default False.
+    mix_tasks : bool
+        Let every step have windows of all tasks, each its share; False gives each step to one task.
+        Default True.
     phrasings : bool
         Ask in one of the task's wordings, drawn for every batch; False asks in the question's own
         only. Default True.
@@ -64,6 +67,7 @@ class TuningConfig:
     sampling: Sampling = "size"
     sampling_temperature: float = 2.0
     class_balanced: bool = False
+    mix_tasks: bool = True
     phrasings: bool = True
     channel_dropout: float = 0.0
     label_smoothing: float = 0.0

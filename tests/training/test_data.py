@@ -8,6 +8,7 @@ import torch
 
 from mne_neurolm.training.data import EEGBatch, Source, counts_to_patches, text_rows
 from mne_neurolm.training.plan import Bucket, Plan, Windows
+from mne_neurolm.training.sampling import make_plan
 
 
 def test_text_rows_are_pieces_of_the_text() -> None:
@@ -67,6 +68,41 @@ def test_shares_add_up_over_pieces_and_processes() -> None:
         windows, Plan(bucket, 4, None), micro_batch_size=2, weights=[np.array([2, 6])] * 2
     )[0]
     assert (first.share, second.share) == (0.5, 0.5) and first.window_share == 0.5
+
+
+def test_steps_of_several_tasks() -> None:
+    """Shares add up over tasks, pieces and processes, and over the tasks that are left."""
+    buckets = [Bucket((0, 1), 1, 0), Bucket((0, 1), 1, 1)]
+    bucket = np.array([0] * 9 + [1] * 3, dtype=np.int32)
+    label = np.array([0, 1] * 6)
+    windows = Windows(buckets, bucket, bucket, np.arange(12), np.zeros(12, dtype=np.int64), label)
+
+    class Nothing(Source):
+        def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
+            return EEGBatch(**self._template(bucket, rows))
+
+    for world, micro in ((1, None), (2, 2), (5, 1)):
+        sources = [
+            Nothing(
+                windows,
+                make_plan(windows, 4, 0),
+                rank=rank,
+                world=world,
+                micro_batch_size=micro,
+                weights=[np.array([2, 6]), np.array([3, 3])],
+            )
+            for rank in range(world)
+        ]
+        for step in range(3):
+            assert sources[0].shapes(step) == [(buckets[0], 3), (buckets[1], 1)]
+            each = [source[step] for source in sources]
+            assert len({tuple(batch.task for batch in batches) for batches in each}) == 1
+            batches = sum(each, [])
+            share, window_share = sources[0].shares_without(step, {1})
+            assert sum(batch.share for batch in batches) == pytest.approx(1)
+            assert sum(b.share for b in batches if b.task == 0) == pytest.approx(share)
+            assert sum(b.window_share for b in batches if b.task == 0) == pytest.approx(0.75)
+            assert window_share == 0.75 and 0.75 < share < 1
 
 
 def test_counts_become_patches() -> None:

@@ -41,10 +41,12 @@ def told(tokens: EEGTokens) -> EEGTokens:
 
 ANSWERS = np.array(["yes", "no"] * 12)
 NOISE = np.array(list("aabbabba" * 3))  # says nothing about odd and even
+UNEVEN = np.sort(np.r_[np.flatnonzero(NOISE == "a")[:11], np.flatnonzero(NOISE == "b")[:5]])
 
 
 def tuned(told: EEGTokens, model: NeuroLM, **settings: Any) -> NeuroLM:
-    data = {ONE: (told[:16], ANSWERS[:16]), TWO: (told[:16], NOISE[:16])}
+    # Eleven windows of one class of the second task and five of the other.
+    data = {ONE: (told[:16], ANSWERS[:16]), TWO: (told[UNEVEN], NOISE[UNEVEN])}
     settings = {"config": CONFIG, "device": "cpu", **settings}
     return tune_instructions(data, model, **settings)
 
@@ -81,7 +83,10 @@ def test_validation_scores_are_those_of_the_classifier(told, small_model) -> Non
     assert model.history[-1]["val_one_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_task_that_does_not_improve_is_left_out(told, small_model, monkeypatch) -> None:
+@pytest.mark.parametrize("mix_tasks", [True, False])
+def test_a_task_that_does_not_improve_is_left_out(
+    told, small_model, monkeypatch, mix_tasks: bool
+) -> None:
     """The other goes on; at the end of all, the weights of the best epoch come back."""
     steps: list[tuple[int, int]] = []
     scripted = iter([(0.9, 0.9), (0.5, 1.0), (0.4, 1.1), (0.6, 0.1), (0.7, 0.1), (0.7, 0.1)])
@@ -89,7 +94,9 @@ def test_a_task_that_does_not_improve_is_left_out(told, small_model, monkeypatch
     step = task_trainer.Trainer._step
 
     def note(self, number, batches):
-        steps.append((number // self.steps_per_epoch, batches[0].task))
+        steps.extend((number // self.steps_per_epoch, batch.task) for batch in batches)
+        assert sum(batch.share for batch in batches) == pytest.approx(1)
+        assert sum(batch.window_share for batch in batches) == pytest.approx(1)
         return step(self, number, batches)
 
     def script(self):
@@ -103,6 +110,7 @@ def test_a_task_that_does_not_improve_is_left_out(told, small_model, monkeypatch
         small_model,
         validation=held_out(told),
         patience=2,
+        mix_tasks=mix_tasks,
         config=dataclasses.replace(CONFIG, max_epochs=6),
     )
     by_epoch = [{task for e, task in steps if e == epoch} for epoch in range(6)]
@@ -199,6 +207,7 @@ def test_sampling_decides_what_is_trained_on(told, small_model, monkeypatch) -> 
         {"label_smoothing": 0.2},
         {"average": 0.5},
         {"class_balanced": True},
+        {"mix_tasks": False},
         {"tune": "head"},
     ],
     ids=lambda s: next(iter(s)),

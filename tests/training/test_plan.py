@@ -57,7 +57,7 @@ def test_an_epoch_has_every_window_once() -> None:
     plan = Plan(buckets, 4, seed=0)
     assert plan.steps_per_epoch == 3 + 2 + 1
     for epoch in range(3):
-        batches = [plan.batch(epoch * 6 + i) for i in range(6)]
+        batches = [plan.parts(epoch * 6 + i)[0] for i in range(6)]
         assert {b.epoch for b in batches} == {epoch}
         assert sorted(np.concatenate([b.rows for b in batches])) == list(range(18))
         for batch in batches:
@@ -69,14 +69,15 @@ def test_order_is_a_function_of_seed_and_step() -> None:
 
     def order(seed: int, steps: range) -> list:
         plan = Plan(buckets, 4, seed)
-        return [plan.batch(step).rows.tolist() for step in steps]
+        return [plan.parts(step)[0].rows.tolist() for step in steps]
 
     assert order(0, range(20))[15:] == order(0, range(15, 20))
     assert order(0, range(10)) != order(0, range(10, 20))
     assert order(0, range(10)) != order(1, range(10))
     plan = Plan(buckets, 4, 0)
-    plan.batch(0)
-    assert pickle.loads(pickle.dumps(plan)).batch(7).rows.tolist() == plan.batch(7).rows.tolist()
+    plan.parts(0)
+    again = pickle.loads(pickle.dumps(plan))
+    assert again.parts(7)[0].rows.tolist() == plan.parts(7)[0].rows.tolist()
 
 
 def test_shares_are_contiguous_and_complete() -> None:

@@ -22,7 +22,7 @@ TASK = np.array([b.task for b in BUCKETS])[BUCKET]
 
 def epoch(plan: Plan, number: int) -> np.ndarray:
     steps = range(number * plan.steps_per_epoch, (number + 1) * plan.steps_per_epoch)
-    batches = [plan.batch(step) for step in steps]
+    batches = [part for step in steps for part in plan.parts(step)]
     assert all(b.epoch == number and set(BUCKET[b.rows]) == {b.bucket} for b in batches)
     return np.concatenate([b.rows for b in batches])
 
@@ -48,9 +48,33 @@ def test_impossible_shares(arguments: tuple, message: str) -> None:
 
 
 def test_by_size_every_window_comes_once() -> None:
-    plan = make_plan(WINDOWS, 8, 0)
+    plan = make_plan(WINDOWS, 8, 0, mix_tasks=False)
     assert type(plan) is Plan
     assert sorted(epoch(plan, 0)) == list(range(100))
+    mixed = make_plan(WINDOWS, 8, 0)
+    for number in range(3):
+        assert sorted(epoch(mixed, number)) == list(range(100))
+
+
+def test_every_step_has_every_task() -> None:
+    """Each has its share of every step, to a window; montages come one after the other."""
+    plan = make_plan(WINDOWS, 20, 0, sampling="temperature")
+    assert plan.steps_per_epoch == 5
+    montages = []
+    for step in range(10):
+        parts = plan.parts(step)
+        rows = np.concatenate([part.rows for part in parts])
+        assert len(rows) == 20 and 4 <= (TASK[rows] == 1).sum() <= 6
+        assert all(set(BUCKET[part.rows]) == {part.bucket} for part in parts)
+        montages.append(len(parts))
+    assert max(montages) <= 3 and 2 in montages, "a step of 15 windows of task 0 is of few montages"
+
+
+def test_one_task_fills_its_steps() -> None:
+    windows = Windows(BUCKETS[:2], *(column[:90] for column in tuple(WINDOWS)[1:]))
+    assert type(make_plan(windows, 8, 0)) is Plan
+    plan = make_plan(windows, 8, 0, class_balanced=True)
+    assert all(len(plan.parts(step)) == 1 for step in range(plan.steps_per_epoch))
 
 
 @pytest.mark.parametrize(
@@ -84,17 +108,15 @@ def test_no_window_is_seen_much_oftener_than_its_equals() -> None:
 def test_order_is_a_function_of_seed_and_step() -> None:
     def order(seed: int, steps: range) -> list:
         plan = make_plan(WINDOWS, 8, seed, sampling="balanced", class_balanced=True)
-        return [plan.batch(step).rows.tolist() for step in steps]
+        return [[part.rows.tolist() for part in plan.parts(step)] for step in steps]
 
     n = make_plan(WINDOWS, 8, 0, sampling="balanced").steps_per_epoch
     assert order(0, range(3 * n))[2 * n :] == order(0, range(2 * n, 3 * n))
     assert order(0, range(n)) != order(0, range(n, 2 * n))
     assert order(0, range(n)) != order(1, range(n))
     plan = make_plan(WINDOWS, 8, 0, sampling="balanced")
-    assert (
-        pickle.loads(pickle.dumps(plan)).batch(n + 2).rows.tolist()
-        == plan.batch(n + 2).rows.tolist()
-    )
+    again = pickle.loads(pickle.dumps(plan)).parts(n + 2)
+    assert [part.rows.tolist() for part in again] == [p.rows.tolist() for p in plan.parts(n + 2)]
 
 
 def test_a_montage_with_few_windows_still_comes() -> None:
@@ -103,7 +125,7 @@ def test_a_montage_with_few_windows_still_comes() -> None:
         BUCKETS[:2], bucket, bucket, np.arange(1000), np.zeros(1000, int), np.arange(1000) % 2
     )
     plan = SampledPlan(windows, 100, 0, class_balanced=True)
-    batches = [plan.batch(step) for step in range(plan.steps_per_epoch)]
+    batches = [part for step in range(plan.steps_per_epoch) for part in plan.parts(step)]
     assert 999 in np.concatenate([b.rows for b in batches])
 
 
