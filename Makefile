@@ -8,8 +8,10 @@ DEMO_OUT ?= demo_report
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOWEST := .venv-lowest
-# One process per core (each uses one thread), a test module at a time: fixtures are per module.
-PARALLEL := -n logical --maxprocesses 8 --dist loadfile
+# One process per core that is ours (each uses one thread), a test module at a time: fixtures are
+# per module.
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PARALLEL := -n $(CORES) --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

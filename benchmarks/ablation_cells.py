@@ -108,7 +108,7 @@ def shortened(settings: dict[str, Any], lengths: Sequence[int], share: float) ->
     settings : dict
         As :func:`stage_settings` returns them.
     lengths : sequence of int
-        Number of windows of each set; a batch comes from one set.
+        Number of windows of each group of which a step has only one.
     share : float
         Share of the steps, 0 to 1; the learning rate's schedule is squeezed with them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -10,14 +11,18 @@ import mne
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from mne_neurolm import EEGTokens, NeuroLM, NeuroLMConfig, NeuroLMTokenizer
 from mne_neurolm.datasets import simulate_epochs
 from mne_neurolm.datasets._montage import STANDARD_1020
 from mne_neurolm.models.text import load_text_tokenizer
 
-# The suite's models are too small to gain from threads; on few cores they cost time.
+# The suite's models are too small to gain from threads; on few cores they cost time, and sums in
+# another order differ in the last digit from those of other processes.
 torch.set_num_threads(1)
+threadpool_limits(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ INSTRUCTION_STAGE = TrainingConfig(max_epochs=3, batch_size=32, lr=1e-3, min_lr=
 # Workload, 0.616 and 0.634 on pictures.
 TUNING: dict[str, Any] = {
     "shuffle_options": True,
-    "sampling": "temperature",  # or the 45 imagery trials are one step in sixty
+    "sampling": "temperature",  # or the 45 imagery trials are one window in sixty
     "channel_dropout": 0.5,
     "contrast": 1.0,
     "average": 0.98,

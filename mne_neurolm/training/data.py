@@ -162,15 +162,17 @@ class Source(Dataset):
         parts = self.plan.parts(step)
         return [(self.windows.buckets[part.bucket], len(part.rows)) for part in parts]
 
-    def shares_without(self, step: int, tasks: Collection[int]) -> tuple[float, float]:
-        """Return ``share`` and ``window_share`` of the windows of a step that are of other tasks.
+    def amount(self, step: int, without: Collection[int] = ()) -> tuple[float, int]:
+        """Return what a step's windows count for in the loss, before division, and their number.
 
-        They are those of all processes together.
+        They are those of all processes together, ``without`` some tasks.
         """
-        parts = self.plan.parts(step)
-        stay = [self.windows.buckets[part.bucket].task not in tasks for part in parts]
-        weights, sizes = [self._weight(part.rows) for part in parts], [len(p.rows) for p in parts]
-        return float(np.dot(weights, stay) / sum(weights)), float(np.dot(sizes, stay) / sum(sizes))
+        rows = [
+            part.rows
+            for part in self.plan.parts(step)
+            if self.windows.buckets[part.bucket].task not in without
+        ]
+        return sum(self._weight(r) for r in rows), sum(map(len, rows))
 
     def _name(self, row: int) -> str:
         return f"set {int(self.windows.recording[row])}"

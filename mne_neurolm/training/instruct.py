@@ -94,9 +94,11 @@ def tune_instructions(
     class_balanced : bool
         Let the classes of a task have the same share. Default False.
     mix_tasks : bool
-        Let every step have epochs of all tasks, each its share (default), as the padded batches of
-        the released code have. False: steps of one task, which are a little faster on a GPU and
-        leave each task to undo what the others did.
+        Deal the epochs of all tasks evenly over the steps (default); the released code shuffles
+        them together and pads. Within a step each epoch's answer counts by its tokens. False: steps
+        of one task, which leave each task to undo what the others did. They need fewer passes: a
+        step has one for each task, montage and length in it, which costs time on GPUs when batches
+        are small, or with sharded weights.
     phrasings : bool
         Ask in one of the task's wordings, drawn for every batch. Default True; False asks in the
         question's own only.

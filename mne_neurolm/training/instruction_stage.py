@@ -38,7 +38,7 @@ class InstructionStage(LanguageModelStage):
     tuning : TuningConfig | None
         What is trained, and what varies. None: its defaults.
     seed : int
-        What random options, wordings and channels depend on, beside the step.
+        What random options, wordings and channels depend on, beside the step and the task.
     precision : str
         See :class:`~mne_neurolm.training.stages.Stage`.
 
@@ -129,7 +129,7 @@ class InstructionStage(LanguageModelStage):
         encoded = self.question(batch.task, step) if self.learns else self.encoded[batch.task]
         hidden, channels, times = self._hidden(batch), batch.channels, batch.times
         if self.learns and self.tuning.channel_dropout:
-            rng = np.random.default_rng([self.seed, _CHANNELS, step])
+            rng = np.random.default_rng([self.seed, _CHANNELS, step, batch.task])
             n_channels = int((times == times[0]).sum())
             kept = kept_channels(n_channels, self.tuning.channel_dropout, rng)
             hidden, channels, times = drop_channels(hidden, channels, times, kept)
@@ -179,10 +179,10 @@ class InstructionStage(LanguageModelStage):
         """Return a task as it is asked in a step: in one of its wordings, options shuffled."""
         asked = self.tasks[task]
         if self.tuning.phrasings and asked.phrasings:
-            rng = np.random.default_rng([self.seed, _WORDING, step])
+            rng = np.random.default_rng([self.seed, _WORDING, step, task])
             asked = asked.phrased(int(rng.integers(len(asked.wordings))))
         if self.shuffle_options and asked.options:
-            rng = np.random.default_rng([self.seed, _OPTIONS, step])
+            rng = np.random.default_rng([self.seed, _OPTIONS, step, task])
             return self._encode(asked, rng.permutation(len(asked.answers)).tolist())
         return self.encoded[task] if asked is self.tasks[task] else self._encode(asked)
 

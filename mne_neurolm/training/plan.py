@@ -193,7 +193,14 @@ class Plan:
     seed : int
         What the order depends on, beside the epoch. None: in the order of the windows, for
         validation.
+
+    Attributes
+    ----------
+    mix_tasks : bool
+        Whether a step has windows of several tasks: here, of one bucket.
     """
+
+    mix_tasks = False
 
     def __init__(self, buckets: NDArray[np.int32], batch_size: int, seed: int | None) -> None:
         self.batch_size = batch_size

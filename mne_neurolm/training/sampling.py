@@ -82,7 +82,9 @@ def make_plan(
     class_balanced : bool
         Let every class of a task have the same number of windows in an epoch. Default False.
     mix_tasks : bool
-        Let every step have windows of all tasks, each its share. False: of one task. Default True.
+        Deal the windows of each task evenly over the steps, so that every step has its share of all
+        tasks, but for those with fewer windows than there are steps. False: a step has one task.
+        Default True.
 
     Returns
     -------

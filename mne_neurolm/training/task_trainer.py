@@ -29,9 +29,9 @@ class TaskTrainer(Trainer):
     answered, see :class:`~mne_neurolm.training.task_progress.TaskScore`, and ``val_tasks`` is the
     mean over the tasks of what ``monitor`` names, the smaller the better.
 
-    With ``patience``, steps of a task that has not improved for so many epochs are left out, and
-    training ends when no task is left. Which windows a step has does not depend on that, so it
-    stays a function of the seed and the step.
+    With ``patience``, windows of a task that has not improved for so many epochs are left out, and
+    training ends when no task is left. What is left of several steps is taken as one, so there are
+    fewer, of the same size.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ class TaskTrainer(Trainer):
 
     def __init__(self, stage: InstructionStage, *args: Any, **kwargs: Any) -> None:
         super().__init__(stage, *args, **kwargs)
+        self._gathered_for: tuple[int, frozenset[int]] | None = None
+        self._gathered: dict[int, list[int]] = {}
         if self.validation is None and stage.tuning.needs_validation:
             raise ValueError(
                 "patience and calibration need validation: hold out subjects (the fraction of the "
@@ -146,21 +148,51 @@ class TaskTrainer(Trainer):
     def _step(self, step: int, batches: list[EEGBatch]) -> _Rates:
         """Take a step, without the windows of tasks that are left out."""
         progress = self.stage.task_progress
-        stopped = progress.stopped_tasks() if progress is not None else set()
-        kept = [batch for batch in batches if batch.task not in stopped]
-        if not kept:
+        stopped = frozenset(progress.stopped_tasks()) if progress is not None else frozenset()
+        if not stopped:
+            return super()._step(step, batches)
+        epoch = step // self.steps_per_epoch
+        gathered = self._gather(epoch, stopped).get(step)
+        if gathered is None:
             return self._sum_over_processes({}), 0.0, 0.0
-        if len(kept) < len(batches):  # those that stay are the whole step
-            rest, rest_of_windows = self.source.shares_without(step, stopped)
-            kept = [
+        amounts = [self.source.amount(number, stopped) for number in gathered]
+        weight, n_windows = map(sum, zip(*amounts, strict=True))
+        kept = []
+        for number in gathered:
+            its_weight, its_windows = self.source.amount(number)
+            kept += [
                 replace(
                     batch,
-                    share=batch.share / rest,
-                    window_share=batch.window_share / rest_of_windows,
+                    share=batch.share * its_weight / weight,
+                    window_share=batch.window_share * its_windows / n_windows,
                 )
-                for batch in kept
+                for batch in (batches if number == step else self.source[number])
+                if batch.task not in stopped
             ]
         return super()._step(step, kept)
+
+    def _gather(self, epoch: int, stopped: frozenset[int]) -> dict[int, list[int]]:
+        """Return, for each step that is taken, the steps whose remaining windows it has.
+
+        What is left of one step may be a window or two. It waits until there are as many as a step
+        has; which step takes it is a function of the epoch and of who is left, so a run that was
+        interrupted takes the same.
+        """
+        if (epoch, stopped) != self._gathered_for:
+            first = epoch * self.steps_per_epoch
+            last = min(first + self.steps_per_epoch, self.n_steps) - 1
+            enough = self.source.plan.batch_size if self.source.plan.mix_tasks else 1
+            self._gathered_for, self._gathered = (epoch, stopped), {}
+            waiting: list[int] = []
+            n_waiting = 0
+            for step in range(first, last + 1):
+                _, n_windows = self.source.amount(step, stopped)
+                waiting += [step] if n_windows else []
+                n_waiting += n_windows
+                if waiting and (n_waiting >= enough or step == last):
+                    self._gathered[step] = waiting
+                    waiting, n_waiting = [], 0
+        return self._gathered
 
 
 class BestWeights(Recorder):

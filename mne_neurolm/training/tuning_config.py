@@ -30,7 +30,7 @@ class TuningConfig:
     class_balanced : bool
         Let the classes of a task have the same share. Default False.
     mix_tasks : bool
-        Let every step have windows of all tasks, each its share; False gives each step to one task.
+        Deal the windows of all tasks evenly over the steps; False gives each step to one task.
         Default True.
     phrasings : bool
         Ask in one of the task's wordings, drawn for every batch; False asks in the question's own

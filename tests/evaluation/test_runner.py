@@ -153,7 +153,8 @@ def test_parallel_is_the_same(
     names = ["chance", "evoked"]
     one = run_evaluation([problem], methods=names, n_jobs=1)
     monkeypatch.setattr(runner, "_BACKEND", "threading")
-    monkeypatch.setattr(runner, "_compute", lambda job, *rest: compute(_copy(job), *rest))
+    # Without a number of threads, which would be this process's, and that of all later tests.
+    monkeypatch.setattr(runner, "_compute", lambda job, *_: compute(_copy(job)))
     two = run_evaluation([problem], methods=names, n_jobs=2, cache=tmp_path)
     assert len(list(tmp_path.rglob("*.json"))) == 8
     for a, b in zip(one.cells, two.cells, strict=True):

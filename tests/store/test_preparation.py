@@ -218,11 +218,13 @@ def test_kill_and_continue(tmp_path: Path) -> None:
     n_stored = 0
     for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", start, *command[3:]])
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + 200.0
         while time.monotonic() < deadline:
             if (output / MANIFEST).exists() and len(Store(output)) >= n_stored + 3:
                 break
             time.sleep(0.005)
+        else:
+            pytest.fail(f"nothing was stored in 200 s; the run ended with {process.poll()}")
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         store = Store(output)

@@ -23,7 +23,8 @@ from mne_neurolm.utils.history import load_metrics
 CHANNELS = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
 # Small windows: what is tested does not depend on their size.
 SMALL = ["--data.max-tokens", "40", "--text-length", "17", "--no-progress"]
-_PATIENCE = 500.0  # seconds: eleven runs in a row on busy cores
+_PATIENCE = 1200.0  # seconds: eleven runs in a row on busy cores
+STARTED: list[subprocess.Popen] = []  # a fixture ends those that a failed test leaves behind
 
 
 def write_store(path: Path, *, subjects: Sequence[int] = (0, 1, 2, 27), seconds: int = 62) -> Path:
@@ -41,9 +42,18 @@ def write_store(path: Path, *, subjects: Sequence[int] = (0, 1, 2, 27), seconds:
                     split="",
                     data_volts=lfilter([1], [1, -0.95 + 0.1 * run], noise, axis=0) * 5e-6,
                     ch_names=names,
-                    annotations=[],
+                    annotations=[(8.0, 4.0, "open"), (16.0, 4.0, "closed")],
                     line_freq=50.0,
                 )
+    return path
+
+
+def write_task(path: Path) -> Path:
+    """Describe a task whose labels are the annotations of :func:`write_store`."""
+    path.write_text(
+        "name: eyes\nquestion: Are the eyes open?\nduration: 4\n"
+        'answers: {open: "Yes", closed: "No"}\n'
+    )
     return path
 
 
@@ -58,14 +68,15 @@ def command(stage: str, flags: Sequence[Any], *, processes: int = 1) -> list[str
 
 def start(stage: str, flags: Sequence[Any], *, processes: int = 1) -> subprocess.Popen:
     """Start a run in a process group of its own."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command(stage, flags, processes=processes),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def run_group(script: Path, commands: Sequence[Sequence[str]], *, processes: int = 2) -> None:
@@ -79,7 +90,6 @@ def run_group(script: Path, commands: Sequence[Sequence[str]], *, processes: int
             text=True,
             env={
                 **os.environ,
-                "OMP_NUM_THREADS": "1",
                 "MASTER_ADDR": "127.0.0.1",
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),

@@ -98,11 +98,12 @@ def test_steps_of_several_tasks() -> None:
             each = [source[step] for source in sources]
             assert len({tuple(batch.task for batch in batches) for batches in each}) == 1
             batches = sum(each, [])
-            share, window_share = sources[0].shares_without(step, {1})
             assert sum(batch.share for batch in batches) == pytest.approx(1)
-            assert sum(b.share for b in batches if b.task == 0) == pytest.approx(share)
+            whole, n_windows = sources[0].amount(step)
+            weight, n_left = sources[0].amount(step, {1})
+            assert sum(b.share for b in batches if b.task == 0) == pytest.approx(weight / whole)
             assert sum(b.window_share for b in batches if b.task == 0) == pytest.approx(0.75)
-            assert window_share == 0.75 and 0.75 < share < 1
+            assert (n_left, n_windows) == (3, 4) and 0.75 < weight / whole < 1
 
 
 def test_counts_become_patches() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
 import signal
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ from mne_neurolm.training import checkpoint
 from mne_neurolm.training.parallel import Parallel
 
 STEPS = 12
+# A fixture's runs count as part of the first test.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +81,18 @@ def test_the_stages_make_a_model(whole: dict[str, Path], epochs, labels) -> None
     assert proba.shape == (len(epochs), 2)
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "autoregressive", "instruct"])
+@pytest.mark.parametrize(
+    ("stage", "at"), [("tokenizer", 5), ("autoregressive", 8), ("instruct", 2)]
+)
 def test_killed_and_resumed(
-    stage: str, inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path
+    stage: str, at: int, inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    """A run killed at a random step continues as if nothing had been."""
+    """A run that is killed continues as if nothing had been; tests/slow kills at random steps."""
     run = tmp_path / "run"
-    at = random.Random(os.getpid()).randint(1, STEPS - 1)
     process = start(stage, flags(stage, inputs, run, whole))
     assert kill_when(process, lambda: n_logged(run) >= at)
     assert pretrain([stage, *flags(stage, inputs, run, whole), "--resume"]) == 0
-    assert numbers(run) == numbers(whole[stage]), f"killed at step {at}"
+    assert numbers(run) == numbers(whole[stage])
     ours, theirs = (NeuroLM.from_pretrained(r / "model") for r in (run, whole[stage]))
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(tensor, ours.state_dict()[name]), name
@@ -98,14 +101,16 @@ def test_killed_and_resumed(
 def test_killed_while_saving(
     inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
+    def is_saving(run: Path) -> bool:
+        return bool(list(run.glob("checkpoints/*.unfinished")))
 
-    def is_saving() -> bool:
-        return n_logged(run) > 3 and bool(list(run.glob("checkpoints/*.unfinished")))
-
-    process = start("tokenizer", flags("tokenizer", inputs, run, whole))
-    assert kill_when(process, is_saving)
-    assert list(run.glob("checkpoints/*.unfinished"))
+    for attempt in range(8):  # a kill on busy cores may come after the checkpoint is complete
+        run = tmp_path / f"run{attempt}"
+        process = start("tokenizer", flags("tokenizer", inputs, run, whole))
+        if kill_when(process, partial(is_saving, run)) and is_saving(run):
+            break
+    else:
+        pytest.fail("no run could be killed while it saved")
     assert pretrain(["tokenizer", *flags("tokenizer", inputs, run, whole), "--resume"]) == 0
     assert numbers(run) == numbers(whole["tokenizer"])
     assert not list(run.glob("checkpoints/*.unfinished"))
@@ -133,6 +138,7 @@ def test_asked_to_stop(inputs: dict[str, Path], whole: dict[str, Path], tmp_path
     process = start("tokenizer", settings)
     while n_logged(run) < 2:
         assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert "Go on with --resume" in finish(process)
     status = json.loads((run / "run.json").read_text())

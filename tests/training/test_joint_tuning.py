@@ -89,12 +89,15 @@ def test_a_task_that_does_not_improve_is_left_out(
 ) -> None:
     """The other goes on; at the end of all, the weights of the best epoch come back."""
     steps: list[tuple[int, int]] = []
+    sizes: list[tuple[int, int]] = []
     scripted = iter([(0.9, 0.9), (0.5, 1.0), (0.4, 1.1), (0.6, 0.1), (0.7, 0.1), (0.7, 0.1)])
     weights = []
     step = task_trainer.Trainer._step
 
     def note(self, number, batches):
-        steps.extend((number // self.steps_per_epoch, batch.task) for batch in batches)
+        epoch = number // self.steps_per_epoch
+        steps.extend((epoch, batch.task) for batch in batches)
+        sizes.append((epoch, sum(len(batch.labels) for batch in batches)))
         assert sum(batch.share for batch in batches) == pytest.approx(1)
         assert sum(batch.window_share for batch in batches) == pytest.approx(1)
         return step(self, number, batches)
@@ -118,6 +121,9 @@ def test_a_task_that_does_not_improve_is_left_out(
     assert by_epoch[:3] == [{0, 1}] * 3
     assert by_epoch[3:5] == [{0}] * 2
     assert by_epoch[5] == set(), "nobody is left"
+    # Steps of eight windows all along: of both tasks, then what is left of two steps as one.
+    counts = [[n for e, n in sizes if e == epoch] for epoch in range(5)]
+    assert counts == [[8] * 4] * 3 + [[8] * 2] * 2
     # The mean is 0.9, 0.75, 0.75, 0.35 (kept), 0.4.
     best = weights[3]
     assert all(torch.equal(best[name], t) for name, t in model.state_dict().items())

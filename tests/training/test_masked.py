@@ -33,6 +33,8 @@ CHANNELS = torch.tensor([3, 7, 9] * N_SECONDS)
 TIMES = torch.arange(N_SECONDS).repeat_interleave(N_CHANNELS)
 FAST = TrainingConfig(max_epochs=6, batch_size=8, lr=3e-3, min_lr=3e-4, progress=False)
 STEPS = 8
+# A fixture's runs count as part of the first test.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
