@@ -92,7 +92,7 @@ def run_cell(
             rest = np.setdiff1d(np.arange(len(labels)), test[task.name])
             train[task] = (tokens[rest], labels[rest])
     config = replace(train_tiny.INSTRUCTION_STAGE, seed=seed, progress=False)
-    tuned = tune_instructions(train, model, config=config, **train_tiny.TUNING)
+    tuned = tune_instructions(train, model, config=config, **train_tiny.tuning_of(names))
     cell = {"round": number, "seed": seed, "only": only, "tasks": {}}
     for name in names:
         tokens, labels, subjects = data[name]

@@ -22,7 +22,7 @@ from .instruction_stage import InstructionStage
 from .memory import IN_MEMORY, per_gpu, set_windows
 from .plan import Plan, Windows
 from .recorder import Recorder
-from .sampling import make_plan
+from .sampling import make_plan, weights_of
 from .task_trainer import BestWeights, TaskTrainer
 from .tuning_config import TuningConfig
 
@@ -51,6 +51,7 @@ def tune_instructions(
     tune: str = "full",
     sampling: str = "size",
     sampling_temperature: float = 2.0,
+    task_weights: Mapping[str, float] | None = None,
     class_balanced: bool = False,
     mix_tasks: bool = True,
     phrasings: bool = True,
@@ -91,6 +92,10 @@ def tune_instructions(
         section 3.5.2).
     sampling_temperature : float
         Default 2.
+    task_weights : mapping of str to float | None
+        Factor on the share of a task, by name, such as ``{"group": 0.3}``. A task whose answer is
+        the same for all epochs of a person teaches the model who somebody is, which the others pay
+        for. Default None: 1 for all.
     class_balanced : bool
         Let the classes of a task have the same share. Default False.
     mix_tasks : bool
@@ -167,6 +172,7 @@ def tune_instructions(
         "tune": tune,
         "sampling": sampling,
         "sampling_temperature": sampling_temperature,
+        "task_weights": tuple(f"{k}={weight}" for k, weight in (task_weights or {}).items()),
         "class_balanced": class_balanced,
         "mix_tasks": mix_tasks,
         "phrasings": phrasings,
@@ -204,6 +210,7 @@ def tune_instructions(
         temperature=sampling_temperature,
         class_balanced=class_balanced,
         mix_tasks=mix_tasks,
+        weights=weights_of([task.name for task in tasks], tuning.weight_by_task),
     )
     corpus = None if text is None else np.asarray(encode_text(model.text_tokenizer, text))
     trainer = TaskTrainer(

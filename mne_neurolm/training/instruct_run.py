@@ -13,7 +13,7 @@ from .hidden_source import cache_states
 from .instruction_stage import InstructionStage
 from .parallel import Parallel
 from .plan import Plan, Windows
-from .sampling import make_plan
+from .sampling import make_plan, weights_of
 from .tuning_config import TuningConfig
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def instruction_source(
             temperature=tuning.sampling_temperature,
             class_balanced=tuning.class_balanced,
             mix_tasks=tuning.mix_tasks,
+            weights=weights_of([task.name for task in stage.tasks], tuning.weight_by_task),
         )
     source = StoreSource(
         store,

@@ -15,7 +15,10 @@ SAMPLING: tuple[str, ...] = get_args(Sampling)
 
 
 def task_shares(
-    sizes: Sequence[int], sampling: str = "size", temperature: float = 2.0
+    sizes: Sequence[int],
+    sampling: str = "size",
+    temperature: float = 2.0,
+    weights: Sequence[float] | None = None,
 ) -> NDArray[np.float64]:
     """Return the share of each task in an epoch.
 
@@ -28,6 +31,8 @@ def task_shares(
         n ** (1 / temperature).
     temperature : float
         1 is ``"size"``, and large values approach ``"balanced"``. Default 2.
+    weights : sequence of float | None
+        Factor on what ``sampling`` makes of each task's size, above 0. None (default): 1.
 
     Returns
     -------
@@ -37,7 +42,8 @@ def task_shares(
     Raises
     ------
     ValueError
-        If ``sampling`` is unknown, the temperature is below 1, or a task has no window.
+        If ``sampling`` is unknown, the temperature is below 1, a task has no window, or a weight is
+        not above 0.
 
     Notes
     -----
@@ -53,8 +59,47 @@ def task_shares(
     if not n.size or n.min() < 1:
         raise ValueError(f"Every task needs a window; there are {list(sizes)} by task.")
     exponent = {"size": 1.0, "balanced": 0.0, "temperature": 1 / temperature}[sampling]
-    weights = n**exponent
-    return weights / weights.sum()
+    amounts = n**exponent
+    if weights is not None:
+        check_weights(weights)
+        amounts = amounts * np.asarray(weights, dtype=np.float64)
+    return amounts / amounts.sum()
+
+
+def check_weights(weights: Sequence[float]) -> None:
+    """Refuse weights of tasks that are not above 0, or no number."""
+    wrong = [weight for weight in weights if not 0 < weight < np.inf]
+    if wrong:
+        raise ValueError(
+            f"Weights of tasks must be above 0, such as 0.5; got {wrong}. To train without a task, "
+            "leave it out."
+        )
+
+
+def weights_of(tasks: Sequence[str], task_weights: Mapping[str, float]) -> list[float] | None:
+    """Return the weight of each task in their order, 1 where none is given; None if none is.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        Names of the tasks.
+    task_weights : mapping of str to float
+        Weights by name.
+
+    Returns
+    -------
+    weights : list of float | None
+        One per task.
+
+    Raises
+    ------
+    ValueError
+        If there is a weight for a task that is not there.
+    """
+    unknown = sorted(set(task_weights) - set(tasks))
+    if unknown:
+        raise ValueError(f"task_weights has {unknown}; tasks are {list(tasks)}.")
+    return [task_weights.get(name, 1.0) for name in tasks] if task_weights else None
 
 
 def make_plan(
@@ -66,6 +111,7 @@ def make_plan(
     temperature: float = 2.0,
     class_balanced: bool = False,
     mix_tasks: bool = True,
+    weights: Sequence[float] | None = None,
 ) -> Plan:
     """Return the order of training windows with labels.
 
@@ -85,14 +131,17 @@ def make_plan(
         Deal the windows of each task evenly over the steps, so that every step has its share of all
         tasks, but for those with fewer windows than there are steps. False: a step has one task.
         Default True.
+    weights : sequence of float | None
+        See :func:`task_shares`; by the number of the task. Default None.
 
     Returns
     -------
     plan : Plan
-        With ``sampling="size"`` and without balanced classes every epoch has every window once.
+        With ``sampling="size"``, without weights and balanced classes, every epoch has every window
+        once.
     """
     mix_tasks = mix_tasks and len({bucket.task for bucket in windows.buckets}) > 1
-    if sampling == "size" and not (class_balanced or mix_tasks):
+    if sampling == "size" and weights is None and not (class_balanced or mix_tasks):
         return Plan(windows.bucket, batch_size, seed)
     return SampledPlan(
         windows,
@@ -102,6 +151,7 @@ def make_plan(
         temperature=temperature,
         class_balanced=class_balanced,
         mix_tasks=mix_tasks,
+        weights=weights,
     )
 
 
@@ -114,7 +164,7 @@ class SampledPlan(Plan):
 
     Parameters
     ----------
-    windows, batch_size, seed, sampling, temperature, class_balanced, mix_tasks
+    windows, batch_size, seed, sampling, temperature, class_balanced, mix_tasks, weights
         See :func:`make_plan`.
 
     Attributes
@@ -133,12 +183,13 @@ class SampledPlan(Plan):
         temperature: float = 2.0,
         class_balanced: bool = False,
         mix_tasks: bool = False,
+        weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(windows.bucket, batch_size, seed)
         self.mix_tasks = mix_tasks
         self._bucket = windows.bucket
         self._task_of_bucket = [bucket.task for bucket in windows.buckets]
-        self._cells, self._quotas = _cells(windows, sampling, temperature, class_balanced)
+        self._cells, self._quotas = _cells(windows, sampling, temperature, class_balanced, weights)
         self._cell_buckets = [int(windows.bucket[cell[0]]) for cell in self._cells]
         drawn = np.zeros(len(windows.buckets), dtype=np.int64)
         np.add.at(drawn, self._cell_buckets, self._quotas)
@@ -209,7 +260,11 @@ class SampledPlan(Plan):
 
 
 def _cells(
-    windows: Windows, sampling: str, temperature: float, class_balanced: bool
+    windows: Windows,
+    sampling: str,
+    temperature: float,
+    class_balanced: bool,
+    weights: Sequence[float] | None,
 ) -> tuple[list[NDArray[np.int64]], list[int]]:
     """Return the windows of each class in each bucket, and how many of them an epoch has."""
     task_of_bucket = np.array([bucket.task for bucket in windows.buckets])
@@ -217,7 +272,9 @@ def _cells(
     tasks = np.unique(task)
     if tasks.min() < 0:
         raise ValueError("Only windows with labels can be sampled by task and class.")
-    shares = task_shares([int((task == t).sum()) for t in tasks], sampling, temperature)
+    own_weights = None if weights is None else [weights[t] for t in tasks]
+    sizes = [int((task == t).sum()) for t in tasks]
+    shares = task_shares(sizes, sampling, temperature, own_weights)
     cells: list[NDArray[np.int64]] = []
     quotas: list[int] = []
     for number, share in zip(tasks, shares, strict=True):

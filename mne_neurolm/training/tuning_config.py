@@ -7,7 +7,7 @@ from typing import Literal
 
 from .averaging import check_decay
 from .regularization import check_regularization
-from .sampling import Sampling, task_shares
+from .sampling import Sampling, check_weights, task_shares
 
 Monitor = Literal["loss", "balanced_accuracy"]
 
@@ -27,6 +27,8 @@ class TuningConfig:
         :func:`~mne_neurolm.training.sampling.task_shares`. Default ``"size"``: every window once.
     sampling_temperature : float
         For ``"temperature"``. Default 2.
+    task_weights : tuple of str
+        Factors on the shares of tasks, as ``"group=0.3"``. Default none.
     class_balanced : bool
         Let the classes of a task have the same share. Default False.
     mix_tasks : bool
@@ -66,6 +68,7 @@ class TuningConfig:
     tune: Literal["full", "lora", "head"] = "full"
     sampling: Sampling = "size"
     sampling_temperature: float = 2.0
+    task_weights: tuple[str, ...] = ()
     class_balanced: bool = False
     mix_tasks: bool = True
     phrasings: bool = True
@@ -81,6 +84,7 @@ class TuningConfig:
         if self.tune not in ("full", "lora", "head"):
             raise ValueError(f"tune must be 'full', 'lora' or 'head'; got {self.tune!r}.")
         task_shares([1], self.sampling, self.sampling_temperature)  # refuses what it can't do
+        check_weights(list(self.weight_by_task.values()))
         check_regularization(self.channel_dropout, self.label_smoothing, self.contrast)
         check_decay(self.average)
         if self.patience is not None and self.patience < 1:
@@ -93,6 +97,20 @@ class TuningConfig:
             raise ValueError(
                 f"calibration must be 'temperature' or None; got {self.calibration!r}."
             )
+
+    @property
+    def weight_by_task(self) -> dict[str, float]:
+        """``task_weights`` as a dict."""
+        weights = {}
+        for text in self.task_weights:
+            name, _, weight = text.rpartition("=")
+            try:
+                weights[name] = float(weight)
+            except ValueError:
+                name = ""
+            if not name:
+                raise ValueError(f"task_weights must be like group=0.3; got {text!r}.")
+        return weights
 
     @property
     def needs_validation(self) -> bool:

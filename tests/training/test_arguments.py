@@ -81,10 +81,11 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         parse("tokenizer", [*PATHS, "--config", str(path)])
 
 
-def test_everything_comes_back_from_a_run(tmp_path: Path) -> None:
+def test_everything_comes_back_from_a_run(tmp_path: Path, capsys) -> None:
     flags = ["--store", "s", "--output", str(tmp_path / "run"), "--preset", "b", "--lr", "1e-3"]
     flags += ["--tasks", "workload", "more.yaml", "--max-steps", "7", "--runtime.trackers"]
     flags += ["--checkpoint.every-minutes", "None", "--shuffle-options", "--init", "before"]
+    flags += ["--tuning.task-weights", "workload=0.5", "mine=2"]
     arguments = parse("instruct", flags)
     run = RunDirectory(arguments.output)
     run.create(arguments.as_values(), {})
@@ -93,6 +94,11 @@ def test_everything_comes_back_from_a_run(tmp_path: Path) -> None:
     again = parse("instruct", ["--output", str(tmp_path / "run"), "--resume"])
     assert again.run == arguments.run and again.tasks == arguments.tasks
     assert again.shuffle_options and again.init == "before" and again.resume
+    assert again.tuning.weight_by_task == {"workload": 0.5, "mine": 2.0}
+    assert parse("instruct", [*flags, "--resume"]).tuning == arguments.tuning
+    with pytest.raises(SystemExit):
+        parse("instruct", [*flags, "--resume", "--tuning.task-weights", "mine"])
+    assert "task_weights must be like group=0.3; got 'mine'" in capsys.readouterr().err
     moved = parse(
         "instruct",
         ["--output", str(tmp_path / "run"), "--resume", "--store", "elsewhere"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mne_neurolm.training.plan import Bucket, Plan, Windows
-from mne_neurolm.training.sampling import SampledPlan, make_plan, task_shares
+from mne_neurolm.training.sampling import SampledPlan, make_plan, task_shares, weights_of
 
 # Task 0: 90 windows of two montages, 80 of class 0. Task 1: 10 windows, 5 of each class.
 BUCKETS = [Bucket((0, 1), 4, 0), Bucket((0, 1, 2), 4, 0), Bucket((0, 1), 2, 1)]
@@ -68,6 +68,23 @@ def test_every_step_has_every_task() -> None:
         assert all(set(BUCKET[part.rows]) == {part.bucket} for part in parts)
         montages.append(len(parts))
     assert max(montages) <= 3 and 2 in montages, "a step of 15 windows of task 0 is of few montages"
+
+
+def test_weights_of_tasks() -> None:
+    """A factor on what sampling makes of the sizes; a task without one has 1."""
+    weights = weights_of(["zero", "one"], {"one": 3.0})
+    assert weights == [1, 3] and weights_of(["zero", "one"], {}) is None
+    np.testing.assert_allclose(task_shares([90, 10], weights=weights), [0.75, 0.25])
+    np.testing.assert_allclose(task_shares([90, 10], "balanced", weights=weights), [0.25, 0.75])
+    for mix_tasks in (True, False):
+        plan = make_plan(WINDOWS, 8, 0, mix_tasks=mix_tasks, weights=weights)
+        assert (TASK[epoch(plan, 0)] == 1).sum() == 25
+    with pytest.raises(
+        ValueError, match=r"task_weights has \['two'\]; tasks are \['zero', 'one'\]"
+    ):
+        weights_of(["zero", "one"], {"two": 1.0})
+    with pytest.raises(ValueError, match=r"must be above 0, such as 0.5; got \[0\]"):
+        task_shares([90, 10], weights=[1, 0])
 
 
 def test_one_task_fills_its_steps() -> None:
