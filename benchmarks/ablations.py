@@ -40,8 +40,8 @@ from mne_neurolm.training.ablations import ABLATIONS, get_ablation
 from mne_neurolm.utils.replacing import replace_text
 
 BASELINE = "none"
-# Of the whole table, 3 seeds on 2 cores, with all steps of the recipe. One seed with 8/17 of them took
-# 110 minutes of one core, beside other work.
+# Of the whole table, 3 seeds on 2 cores, with all steps of the recipe. One seed with 8/17 of them
+# took 110 minutes of one core, beside other work.
 WHOLE_MINUTES = 340.0
 QUICK_SHARE, QUICK_SUBJECTS = 0.02, 4
 COLUMNS = {
