@@ -19,6 +19,7 @@ from mne_neurolm import (
     NeuroLM,
     NeuroLMClassifier,
     NeuroLMConfig,
+    Task,
     tune_instructions,
 )
 from mne_neurolm.evaluation import score_predictions
@@ -36,7 +37,6 @@ from mne_neurolm.training.ablations import ABLATIONS, apply_ablation
 from mne_neurolm.training.config import RunConfig, recipe
 
 METRICS = ("balanced_accuracy", "auroc")
-_TASKS = ("workload", "stimulus")
 _TEXT_STEPS = 500  # of a whole recipe
 _FEWEST_STEPS = 20
 # Of the language model; everything else belongs to the neural tokenizer or its encoder.
@@ -88,7 +88,7 @@ def stage_settings(ablation: str | None, stage: str, seed: int) -> dict[str, Any
         "model": model,
         "epochs": epochs,
         "fraction": config.data.train_fraction,
-        "tuning": {**tiny.tuning_of(_TASKS), "shuffle_options": False, **options}
+        "tuning": {**tiny.tuning_of(("workload", "stimulus")), "shuffle_options": False, **options}
         if stage == "instruct"
         else {},
     }
@@ -257,11 +257,9 @@ def score_tuned(
         ``tuned_<task>_<metric>``.
     """
     data = tool("tiny_data")
-    tasks = dict(zip(_TASKS, (data.WORKLOAD, data.STIMULUS_LISTED), strict=True))
-    tokens = dict(zip(_TASKS, (workload, stimulus), strict=True))
-    labels = dict(
-        zip(_TASKS, (recordings.workload_labels, recordings.stimulus_labels), strict=True)
-    )
+    tasks: dict[str, Task] = {"workload": data.WORKLOAD, "stimulus": data.STIMULUS_LISTED}
+    tokens = {"workload": workload, "stimulus": stimulus}
+    labels = {"workload": recordings.workload_labels, "stimulus": recordings.stimulus_labels}
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in tasks}
     for fold in recordings.folds():
         parts = {"workload": recordings.parts(), "stimulus": fold}

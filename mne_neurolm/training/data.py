@@ -131,9 +131,8 @@ class Source(Dataset):
     def __getitem__(self, step: int) -> list[EEGBatch]:
         """Return what this process computes in a step, at least one batch."""
         parts = self.plan.parts(step)
-        counted = np.concatenate([part.rows for part in parts])
-        if self.of_all:
-            counted = np.arange(len(self.windows))
+        rows_of_step = [part.rows for part in parts]
+        counted = np.arange(len(self.windows)) if self.of_all else np.concatenate(rows_of_step)
         total = self._weight(counted)
         batches = []
         for epoch, bucket, rows in parts:

@@ -193,9 +193,8 @@ class SampledPlan(Plan):
         self._cell_buckets = [int(windows.bucket[cell[0]]) for cell in self._cells]
         drawn = np.zeros(len(windows.buckets), dtype=np.int64)
         np.add.at(drawn, self._cell_buckets, self._quotas)
-        self.steps_per_epoch = int(sum(-(-drawn[b] // batch_size) for b in self.numbers))
-        if mix_tasks:
-            self.steps_per_epoch = int(-(-drawn.sum() // batch_size))
+        filled = drawn.sum(keepdims=True) if mix_tasks else drawn
+        self.steps_per_epoch = int((-(-filled // batch_size)).sum())
 
     def _make_epoch(self, epoch: int) -> list[list[Batch]]:
         rng = np.random.default_rng([int(self.seed or 0), 6, epoch])

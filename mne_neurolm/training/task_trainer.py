@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,7 @@ class TaskTrainer(Trainer):
 
     def __init__(self, stage: InstructionStage, *args: Any, **kwargs: Any) -> None:
         super().__init__(stage, *args, **kwargs)
-        self._gathered_for: tuple[int, frozenset[int]] | None = None
-        self._gathered: dict[int, list[int]] = {}
+        self._gathered = lru_cache(maxsize=2)(self._gather)
         if self.validation is None and stage.tuning.needs_validation:
             raise ValueError(
                 "patience and calibration need validation: hold out subjects (the fraction of the "
@@ -152,7 +152,7 @@ class TaskTrainer(Trainer):
         if not stopped:
             return super()._step(step, batches)
         epoch = step // self.steps_per_epoch
-        gathered = self._gather(epoch, stopped).get(step)
+        gathered = self._gathered(epoch, stopped).get(step)
         if gathered is None:
             return self._sum_over_processes({}), 0.0, 0.0
         amounts = [self.source.amount(number, stopped) for number in gathered]
@@ -178,21 +178,20 @@ class TaskTrainer(Trainer):
         has; which step takes it is a function of the epoch and of who is left, so a run that was
         interrupted takes the same.
         """
-        if (epoch, stopped) != self._gathered_for:
-            first = epoch * self.steps_per_epoch
-            last = min(first + self.steps_per_epoch, self.n_steps) - 1
-            enough = self.source.plan.batch_size if self.source.plan.mix_tasks else 1
-            self._gathered_for, self._gathered = (epoch, stopped), {}
-            waiting: list[int] = []
-            n_waiting = 0
-            for step in range(first, last + 1):
-                _, n_windows = self.source.amount(step, stopped)
-                waiting += [step] if n_windows else []
-                n_waiting += n_windows
-                if waiting and (n_waiting >= enough or step == last):
-                    self._gathered[step] = waiting
-                    waiting, n_waiting = [], 0
-        return self._gathered
+        first = epoch * self.steps_per_epoch
+        last = min(first + self.steps_per_epoch, self.n_steps) - 1
+        enough = self.source.plan.batch_size if self.source.plan.mix_tasks else 1
+        gathered: dict[int, list[int]] = {}
+        waiting: list[int] = []
+        n_waiting = 0
+        for step in range(first, last + 1):
+            _, n_windows = self.source.amount(step, stopped)
+            waiting += [step] if n_windows else []
+            n_waiting += n_windows
+            if waiting and (n_waiting >= enough or step == last):
+                gathered[step] = waiting
+                waiting, n_waiting = [], 0
+        return gathered
 
 
 class BestWeights(Recorder):

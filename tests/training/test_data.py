@@ -11,6 +11,13 @@ from mne_neurolm.training.plan import Bucket, Plan, Windows
 from mne_neurolm.training.sampling import make_plan
 
 
+class Nothing(Source):
+    """Batches without EEG."""
+
+    def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
+        return EEGBatch(**self._template(bucket, rows))
+
+
 def test_text_rows_are_pieces_of_the_text() -> None:
     tokens = np.arange(100, 150)
     rows = text_rows(tokens, 8, 12, seed=0, step=3)
@@ -33,10 +40,6 @@ def test_shares_add_up_over_pieces_and_processes() -> None:
     label = np.array([0, 1, 1, 0, 1, 0, 0])
     bucket = np.array([0, 0, 0, 0, 0, 1, 1], dtype=np.int32)
     windows = Windows(buckets, bucket, bucket, np.arange(7), np.zeros(7, dtype=np.int64), label)
-
-    class Nothing(Source):
-        def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
-            return EEGBatch(**self._template(bucket, rows))
 
     def shares(world: int, micro: int | None, of_all: bool) -> tuple[list[float], list[float]]:
         tokens, counts = [], []
@@ -76,10 +79,6 @@ def test_steps_of_several_tasks() -> None:
     bucket = np.array([0] * 9 + [1] * 3, dtype=np.int32)
     label = np.array([0, 1] * 6)
     windows = Windows(buckets, bucket, bucket, np.arange(12), np.zeros(12, dtype=np.int64), label)
-
-    class Nothing(Source):
-        def load(self, bucket: int, rows: np.ndarray, epoch: int) -> EEGBatch:
-            return EEGBatch(**self._template(bucket, rows))
 
     for world, micro in ((1, None), (2, 2), (5, 1)):
         sources = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
 import signal
 import time
@@ -81,18 +83,17 @@ def test_the_stages_make_a_model(whole: dict[str, Path], epochs, labels) -> None
     assert proba.shape == (len(epochs), 2)
 
 
-@pytest.mark.parametrize(
-    ("stage", "at"), [("tokenizer", 5), ("autoregressive", 8), ("instruct", 2)]
-)
+@pytest.mark.parametrize("stage", ["tokenizer", "autoregressive", "instruct"])
 def test_killed_and_resumed(
-    stage: str, at: int, inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path
+    stage: str, inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    """A run that is killed continues as if nothing had been; tests/slow kills at random steps."""
+    """A run killed at a random step continues as if nothing had been."""
     run = tmp_path / "run"
+    at = random.Random(os.getpid()).randint(1, STEPS - 1)
     process = start(stage, flags(stage, inputs, run, whole))
     assert kill_when(process, lambda: n_logged(run) >= at)
     assert pretrain([stage, *flags(stage, inputs, run, whole), "--resume"]) == 0
-    assert numbers(run) == numbers(whole[stage])
+    assert numbers(run) == numbers(whole[stage]), f"killed at step {at}"
     ours, theirs = (NeuroLM.from_pretrained(r / "model") for r in (run, whole[stage]))
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(tensor, ours.state_dict()[name]), name
@@ -102,7 +103,7 @@ def test_killed_while_saving(
     inputs: dict[str, Path], whole: dict[str, Path], tmp_path: Path
 ) -> None:
     def is_saving(run: Path) -> bool:
-        return bool(list(run.glob("checkpoints/*.unfinished")))
+        return n_logged(run) > 3 and bool(list(run.glob("checkpoints/*.unfinished")))
 
     for attempt in range(8):  # a kill on busy cores may come after the checkpoint is complete
         run = tmp_path / f"run{attempt}"
