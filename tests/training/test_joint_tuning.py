@@ -76,7 +76,7 @@ def test_validation_changes_nothing_but_the_history(told, small_model) -> None:
 
 def test_validation_scores_are_those_of_the_classifier(told, small_model) -> None:
     model = tuned(told, small_model, validation=held_out(told))
-    classifier = NeuroLMClassifier(ONE, model, tune=None, device="cpu")
+    classifier = NeuroLMClassifier(ONE, model, tune=None, device="cpu", dtype="float32")
     proba = classifier.fit(told[16:], ANSWERS[16:]).predict_proba(told[16:])
     right = proba[np.arange(8), (ANSWERS[16:] == "yes").astype(int)]
     expected = -np.log(right).mean() / np.log(2)
