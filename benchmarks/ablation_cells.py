@@ -88,7 +88,7 @@ def stage_settings(ablation: str | None, stage: str, seed: int) -> dict[str, Any
         "model": model,
         "epochs": epochs,
         "fraction": config.data.train_fraction,
-        "tuning": {**tiny.tuning_of(("workload", "stimulus")), "shuffle_options": False, **options}
+        "tuning": {**tiny.TUNING, "shuffle_options": False, **options}
         if stage == "instruct"
         else {},
     }

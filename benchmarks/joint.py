@@ -7,9 +7,9 @@ people of SMNI (its two tasks), one of five folds of the 31 people of Workload
 (``StratifiedGroupKFold``, shuffled, seed 0; every fold is held out in two rounds), and one of five
 folds of the 45 imagery trials. One model is tuned on the rest of all tasks together, and asked the
 questions as they are, in a wording that was not in its training, and, where a task lists options,
-with these in another order. With ``--single``, models are tuned on one task each instead. What is
-finished is not done again. The base model must not have seen labels of these recordings; the
-bundled ``"tiny"`` has not.
+with these in another order. With ``--single``, models are tuned on one task each instead, for as
+many steps as show it at least as often as joint tuning does. What is finished is not done again.
+The base model must not have seen labels of these recordings; the bundled ``"tiny"`` has not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 import time
 from dataclasses import replace
@@ -38,6 +39,8 @@ from mne_neurolm.evaluation import score_predictions
 from mne_neurolm.models.hub import load_model
 from mne_neurolm.models.inference import encode_patches
 from mne_neurolm.tokens import EEGTokens
+from mne_neurolm.training import TrainingConfig
+from mne_neurolm.training.sampling import task_shares
 
 N_ROUNDS = 10
 _SHOWN = ("balanced_accuracy", "auc_pr", "auroc", "cohen_kappa")
@@ -60,6 +63,18 @@ def held_out(data: Data, number: int) -> dict[str, np.ndarray]:
         else:
             rows[name] = np.flatnonzero(subjects == np.unique(subjects)[number])
     return rows
+
+
+def settings(data: Data, only: str | None, seed: int) -> TrainingConfig:
+    """Return how long a model is tuned: alone, as often on every window as jointly or oftener."""
+    config = replace(train_tiny.INSTRUCTION_STAGE, seed=seed, progress=False)
+    if only is None:
+        return config
+    sizes = {name: len(labels) for name, (_, labels, _) in data.items()}
+    shares = task_shares(list(sizes.values()), train_tiny.TUNING["sampling"])
+    jointly = dict(zip(sizes, shares * sum(sizes.values()), strict=True))[only]
+    windows = config.max_epochs * max(sizes[only], jointly)
+    return replace(config, max_steps=math.ceil(windows / config.batch_size))
 
 
 def answers(model: NeuroLM, name: str, tokens: EEGTokens, way: str) -> list[list[float]]:
@@ -91,8 +106,7 @@ def run_cell(
             tokens, labels, _ = data[task.name]
             rest = np.setdiff1d(np.arange(len(labels)), test[task.name])
             train[task] = (tokens[rest], labels[rest])
-    config = replace(train_tiny.INSTRUCTION_STAGE, seed=seed, progress=False)
-    tuned = tune_instructions(train, model, config=config, **train_tiny.tuning_of(names))
+    tuned = tune_instructions(train, model, config=settings(data, only, seed), **train_tiny.TUNING)
     cell = {"round": number, "seed": seed, "only": only, "tasks": {}}
     for name in names:
         tokens, labels, subjects = data[name]
@@ -176,10 +190,14 @@ def main() -> None:
     recipe = (train_tiny.TUNING, train_tiny.INSTRUCTION_STAGE, tiny_data.TASKS, tiny_data.UNSEEN)
     facts = f"{model.extra_repr()} {recipe}"
     mark = hashlib.sha256(facts.encode()).hexdigest()[:16]
+    # Rounds that hold out the same windows of a task would tune the same model on it alone.
+    rows = [held_out(data, number) for number in range(arguments.rounds)]
     jobs = []
     for seed in range(arguments.seeds):
         for number in range(arguments.rounds):
             for only in tasks:
+                if only and any(np.array_equal(r[only], rows[number][only]) for r in rows[:number]):
+                    continue
                 path = arguments.output / f"{mark}_{only or 'joint'}_{seed}_{number}.json"
                 if not path.exists():
                     jobs.append(delayed(run_cell)(model, data, number, seed, only, path))
@@ -187,13 +205,13 @@ def main() -> None:
     for _ in tqdm(results, total=len(jobs), desc="rounds"):
         pass
     cells = [json.loads(path.read_text()) for path in arguments.output.glob(f"{mark}_*.json")]
-    rows = summarize(data, cells)
-    (arguments.output / "summary.json").write_text(json.dumps(rows, indent=1) + "\n")
+    table = summarize(data, cells)
+    (arguments.output / "summary.json").write_text(json.dumps(table, indent=1) + "\n")
     lines = [
         "| tuned | task | asked | seeds | " + " | ".join(_SHOWN) + " |",
         "|" + "---|" * (4 + len(_SHOWN)),
     ]
-    for row in rows:
+    for row in table:
         values = " | ".join(f"{row[name]:.3f} ± {row[name + '_std']:.3f}" for name in _SHOWN)
         lines.append(
             f"| {row['tuned']} | {row['task']} | {row['asked']} | {row['seeds']} | {values} |"

@@ -72,7 +72,7 @@ def check_parameters(classifier: NeuroLMClassifier) -> None:
         raise ValueError(f"warmup is a share of the steps, from 0 to below 1; got {c.warmup}.")
     if not c.grad_clip >= 0:
         raise ValueError(f"grad_clip must be 0 (off) or above; got {c.grad_clip}.")
-    check_regularization(c.channel_dropout, c.label_smoothing, c.contrast)
+    check_regularization(c.channel_dropout, c.label_smoothing, c.contrast, c.mixup)
     check_decay(c.average)
     unknown = [name for name in c.skorch_params if not is_net_argument(name)]
     if unknown:

@@ -96,6 +96,10 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
     channel_dropout : float
         Probability that a channel's tokens are left out of a batch in training: faster, and better
         for people who were not seen. Default 0.4; the paper has 0.
+    mixup : float
+        Mix the hidden states of each epoch with those of another of its batch, in shares drawn from
+        Beta(mixup, mixup), and its answer in the same shares (Zhang et al. 2018; Verma et al.
+        2019). Default 0: no mixing, as in the paper.
     label_smoothing : float
         Weight that training takes from the right answer and spreads over all. Default 0.
     contrast : float
@@ -181,6 +185,7 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
         patience: int | None = None,
         monitor: str = "loss",
         channel_dropout: float = 0.4,
+        mixup: float = 0.0,
         label_smoothing: float = 0.0,
         contrast: float = 1.0,
         average: float = 0.98,
@@ -210,6 +215,7 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
         self.patience = patience
         self.monitor = monitor
         self.channel_dropout = channel_dropout
+        self.mixup = mixup
         self.label_smoothing = label_smoothing
         self.contrast = contrast
         self.average = average
@@ -320,6 +326,7 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
             grad_clip=self.grad_clip,
             progress=shows_progress(self.verbose),
             seed=seed,
+            mixup=self.mixup,
             label_smoothing=self.label_smoothing,
             contrast=self.contrast,
             average=self.average,

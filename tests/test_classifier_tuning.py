@@ -120,7 +120,9 @@ def test_the_average_predicts(small_model, told, labels) -> None:
     assert np.abs(last.predict_proba(told) - smooth.predict_proba(told)).max() > 1e-3
 
 
-@pytest.mark.parametrize("settings", [{"channel_dropout": 0.5}, {"label_smoothing": 0.3}])
+@pytest.mark.parametrize(
+    "settings", [{"channel_dropout": 0.5}, {"mixup": 0.5}, {"label_smoothing": 0.3}]
+)
 def test_regularisation(small_model, told, labels, settings) -> None:
     plain = fitted(small_model, told, labels)
     first, again = (fitted(small_model, told, labels, **settings) for _ in range(2))
@@ -203,6 +205,7 @@ def test_routing_hands_groups_to_fit(small_model, told, labels, subjects) -> Non
         (dict(patience=0), "patience must be at least 1"),
         (dict(patience=1, validation_fraction=1.0), "validation_fraction must be between 0 and 1"),
         (dict(channel_dropout=-0.1), "channel_dropout must be 0"),
+        (dict(mixup=-0.1), "mixup must be 0"),
         (dict(label_smoothing=1.0), "label_smoothing must be 0"),
         (dict(average=1.0), "average is the decay"),
     ],

@@ -39,14 +39,16 @@ STIMULUS = Task(
 )
 # The same answered with letters, for the ablation of their order.
 STIMULUS_LISTED = replace(STIMULUS, options=True)
+# Answered in words of its own. With the "No" and "Yes" of Workload, what one task learns of them
+# the other must undo: see `TUNING` in train_tiny.py.
 GROUP = Task(
     "group",
-    "Is this EEG segment of a person with alcohol use disorder?",
-    {"c": "No", "a": "Yes"},
+    "Which group is the person of this EEG segment in?",
+    {"c": "control", "a": "alcoholic"},
     phrasings=(
-        "Does this EEG come from someone with alcohol use disorder?",
-        "Does the subject have alcohol use disorder?",
-        "Is the subject dependent on alcohol?",
+        "Does this EEG come from a control or an alcoholic?",
+        "Is the subject a control or an alcoholic?",
+        "Which group does the subject belong to?",
     ),
 )
 IMAGERY = Task(
@@ -64,7 +66,7 @@ TASKS = (WORKLOAD, STIMULUS, GROUP, IMAGERY)
 UNSEEN = {
     "workload": "Is the subject of this EEG segment working hard mentally?",
     "stimulus": "Which picture is in front of the subject?",
-    "group": "Is this the EEG of a person who depends on alcohol?",
+    "group": "In which group is this person?",
     "imagery": "Which fist is closed in imagination?",
 }
 

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import GradientNormClipping
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
 from torch import Tensor, nn
 
 from ..models.neurolm import NeuroLM
@@ -17,7 +19,7 @@ from ..tokens import EEGTokens
 from ..utils.device import autocast
 from .net_callbacks import CosineSchedule, HeldOut, Validation
 from .optim import parameter_groups
-from .regularization import drop_channels, kept_channels, tuning_loss
+from .regularization import drop_channels, kept_channels, mix_windows, tuning_loss
 
 
 class AnswerModule(nn.Module):
@@ -109,6 +111,7 @@ def make_net(
     grad_clip: float,
     progress: bool,
     seed: int,
+    mixup: float = 0.0,
     label_smoothing: float = 0.0,
     contrast: float = 0.0,
     average: float = 0.0,
@@ -144,6 +147,7 @@ def make_net(
     return _AnswerNet(
         module,
         tune=tune,
+        mixup=mixup,
         criterion=_AnswerLoss,
         criterion__lengths=[len(answer) for answer in module.answers],
         criterion__label_smoothing=label_smoothing,
@@ -161,12 +165,19 @@ def make_net(
 
 
 class _AnswerNet(NeuralNet):
-    """A net whose optimiser gets the parameter groups of the other stages."""
+    """A net that mixes windows and whose optimiser gets the parameter groups of other stages."""
 
     def __init__(
-        self, module: AnswerModule, *, tune: str | None, weight_decay: float, **kwargs: Any
+        self,
+        module: AnswerModule,
+        *,
+        tune: str | None,
+        weight_decay: float,
+        mixup: float,
+        **kwargs: Any,
     ) -> None:
         self.tune = tune
+        self.mixup = mixup
         self.weight_decay = weight_decay
         super().__init__(module, **kwargs)
 
@@ -198,6 +209,26 @@ class _AnswerNet(NeuralNet):
         except KeyboardInterrupt:
             self.stopped_by_callback_ = True
             raise
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute the loss of a batch and its gradients, of mixed windows if that is asked for."""
+        if not self.mixup:
+            return super().train_step_single(batch, **fit_params)
+        self._set_training(True)
+        inputs, labels = unpack_data(batch)
+        labels = to_tensor(labels, device=self.device)
+        hidden = to_tensor(inputs["hidden"], device=self.device)
+        # torch's generator, which fit has seeded
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
+        mixture = mix_windows(hidden.float(), self.mixup, rng)
+        log_probs = self.infer({**inputs, "hidden": mixture.hidden}, **fit_params)
+
+        def loss_of(answers: Tensor) -> Tensor:
+            return self.get_loss(log_probs, answers, X=inputs, training=True)
+
+        loss = mixture.loss(loss_of, labels)
+        loss.backward()
+        return {"loss": loss, "y_pred": log_probs}
 
     def initialize_module(self) -> _AnswerNet:
         """Use the module as it is: it is built and loaded already."""

@@ -61,6 +61,7 @@ def tune_instructions(
     calibration: str | None = None,
     cache: str | Path | HiddenCache | None = None,
     channel_dropout: float = 0.0,
+    mixup: float = 0.0,
     label_smoothing: float = 0.0,
     contrast: float = 1.0,
     average: float = 0.0,
@@ -127,6 +128,10 @@ def tune_instructions(
         same EEG. Default None: no cache.
     channel_dropout : float
         Probability that a channel's tokens are left out of a batch. Default 0.
+    mixup : float
+        Mix the hidden states of each epoch with those of another of its task and montage, in shares
+        drawn from Beta(mixup, mixup), and its answer in the same shares (Zhang et al. 2018; Verma
+        et al. 2019). Default 0: no mixing.
     label_smoothing : float
         Weight that is taken from the right answer and spread over all. Default 0.
     contrast : float
@@ -180,6 +185,7 @@ def tune_instructions(
         "monitor": monitor,
         "calibration": calibration,
         "channel_dropout": channel_dropout,
+        "mixup": mixup,
         "label_smoothing": label_smoothing,
         "contrast": contrast,
         "average": average,

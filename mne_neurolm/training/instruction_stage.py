@@ -14,13 +14,14 @@ from ..models.scoring import answer_log_probs
 from ..tasks import EncodedTask, Task
 from .averaging import WeightAverage
 from .data import EEGBatch
-from .regularization import drop_channels, kept_channels, tuning_loss
+from .regularization import drop_channels, kept_channels, mix_windows, tuning_loss
 from .stages import LanguageModelStage, given
 from .task_progress import TaskProgress
 from .tuned_parts import prepare_tuning, trained_parts
 from .tuning_config import TuningConfig
 
-_OPTIONS, _WORDING, _CHANNELS = 2, 8, 9  # streams of random numbers, beside those of plan.py
+# Streams of random numbers, beside those of plan.py and augmentation.py.
+_OPTIONS, _WORDING, _CHANNELS, _MIXUP = 2, 8, 9, 11
 
 
 class InstructionStage(LanguageModelStage):
@@ -133,17 +134,26 @@ class InstructionStage(LanguageModelStage):
             n_channels = int((times == times[0]).sum())
             kept = kept_channels(n_channels, self.tuning.channel_dropout, rng)
             hidden, channels, times = drop_channels(hidden, channels, times, kept)
+        mixture = None
+        if self.learns and self.tuning.mixup:
+            rng = np.random.default_rng([self.seed, _MIXUP, step, batch.task])
+            mixture = mix_windows(hidden, self.tuning.mixup, rng)
+            hidden = mixture.hidden
         log_probs = answer_log_probs(
             self.model, hidden, channels, times, encoded.prompt, encoded.answers, text_only=False
         )
         labels = given(batch.labels)
-        loss = tuning_loss(
-            log_probs,
-            labels,
-            [len(answer) for answer in encoded.answers],
-            self.tuning.label_smoothing if self.learns else 0.0,
-            self.tuning.contrast if self.learns else 0.0,
-        )
+
+        def loss_of(answers: Tensor) -> Tensor:
+            return tuning_loss(
+                log_probs,
+                answers,
+                [len(answer) for answer in encoded.answers],
+                self.tuning.label_smoothing if self.learns else 0.0,
+                self.tuning.contrast if self.learns else 0.0,
+            )
+
+        loss = loss_of(labels) if mixture is None else mixture.loss(loss_of, labels)
         accuracy = (log_probs.detach().argmax(dim=1) == labels).float().mean()
         return {"loss": loss, "answer": loss, "answer_accuracy": accuracy}
 

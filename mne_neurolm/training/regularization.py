@@ -1,8 +1,9 @@
-"""What keeps tuning from learning by heart: fewer channels, softer answers."""
+"""What keeps tuning from learning by heart: fewer channels, mixed windows, softer answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,6 +65,67 @@ def drop_channels(
     return hidden.index_select(1, index), channels[index], times[index]
 
 
+class Mixture(NamedTuple):
+    """Windows of which each has a share of another.
+
+    Attributes
+    ----------
+    hidden : Tensor, shape (B, N, n_embd)
+        Mixed hidden states.
+    partner : Tensor of int64, shape (B,)
+        Which window of the batch is mixed into each.
+    weight : float
+        Share of the window itself, 0.5 to 1; its partner has the rest.
+    """
+
+    hidden: Tensor
+    partner: Tensor
+    weight: float
+
+    def loss(self, loss_of: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
+        """Return the loss of both windows' answers in the mixture's shares.
+
+        Parameters
+        ----------
+        loss_of : callable
+            Maps right answers (B,) to a loss.
+        labels : Tensor of int64, shape (B,)
+            Right answers.
+
+        Returns
+        -------
+        loss : Tensor, shape ()
+            The loss.
+        """
+        theirs = loss_of(labels[self.partner])
+        return self.weight * loss_of(labels) + (1 - self.weight) * theirs
+
+
+def mix_windows(hidden: Tensor, mixup: float, rng: np.random.Generator) -> Mixture:
+    """Mix each window of a batch with another one.
+
+    Parameters
+    ----------
+    hidden : Tensor, shape (B, N, n_embd)
+        Hidden states of windows of one montage and length.
+    mixup : float
+        Parameter α of the distribution of shares, Beta(α, α), above 0 (Zhang et al. 2018, mixup:
+        Beyond empirical risk minimization, section 2; of hidden states: Verma et al. 2019, Manifold
+        mixup). 1 draws shares evenly, small values mix most batches hardly at all.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    mixture : Mixture
+        One share for the whole batch, and a partner for each window, which may be itself.
+    """
+    share = float(rng.beta(mixup, mixup))
+    weight = max(share, 1 - share)
+    partner = torch.from_numpy(rng.permutation(len(hidden))).to(hidden.device)
+    return Mixture(weight * hidden + (1 - weight) * hidden[partner], partner, weight)
+
+
 def tuning_loss(
     log_probs: Tensor,
     labels: Tensor,
@@ -105,10 +167,13 @@ def tuning_loss(
     return (1 - label_smoothing) * loss + label_smoothing * even
 
 
-def check_regularization(channel_dropout: float, label_smoothing: float, contrast: float) -> None:
+def check_regularization(
+    channel_dropout: float, label_smoothing: float, contrast: float, mixup: float = 0.0
+) -> None:
     """Refuse shares that are not 0 (off) or between 0 and 1, and negative weights."""
-    if not 0 <= contrast < float("inf"):
-        raise ValueError(f"contrast must be 0 (off) or above; got {contrast}.")
+    for name, value in (("contrast", contrast), ("mixup", mixup)):
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{name} must be 0 (off) or above; got {value}.")
     for name, value in (("channel_dropout", channel_dropout), ("label_smoothing", label_smoothing)):
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be 0 (off) or above, and below 1; got {value}.")

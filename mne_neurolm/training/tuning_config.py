@@ -39,6 +39,11 @@ class TuningConfig:
         only. Default True.
     channel_dropout : float
         Probability that a channel's tokens are left out of a batch. Default 0.
+    mixup : float
+        Mix each window with another of its task, montage and length, in shares drawn from
+        Beta(mixup, mixup), see :func:`~mne_neurolm.training.regularization.mix_windows`. Partners
+        are found among the windows that a process computes at a time, so other numbers of
+        processes and other ``micro_batch_size`` mix others. Default 0: no mixing.
     label_smoothing : float
         Weight that is spread over all answers, see
         :func:`~mne_neurolm.training.regularization.tuning_loss`. Default 0.
@@ -73,6 +78,7 @@ class TuningConfig:
     mix_tasks: bool = True
     phrasings: bool = True
     channel_dropout: float = 0.0
+    mixup: float = 0.0
     label_smoothing: float = 0.0
     contrast: float = 0.0
     average: float = 0.0
@@ -85,7 +91,7 @@ class TuningConfig:
             raise ValueError(f"tune must be 'full', 'lora' or 'head'; got {self.tune!r}.")
         task_shares([1], self.sampling, self.sampling_temperature)  # refuses what it can't do
         check_weights(list(self.weight_by_task.values()))
-        check_regularization(self.channel_dropout, self.label_smoothing, self.contrast)
+        check_regularization(self.channel_dropout, self.label_smoothing, self.contrast, self.mixup)
         check_decay(self.average)
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be at least 1, or None; got {self.patience}.")

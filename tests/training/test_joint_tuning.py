@@ -210,6 +210,7 @@ def test_sampling_decides_what_is_trained_on(told, small_model, monkeypatch) -> 
     "settings",
     [
         {"channel_dropout": 0.5},
+        {"mixup": 0.5},
         {"label_smoothing": 0.2},
         {"average": 0.5},
         {"class_balanced": True},
@@ -378,6 +379,7 @@ def test_moving_windows_are_not_cached(store, small_model, tmp_path) -> None:
         ({"task_weights": {"three": 1.0}}, "task_weights has .'three'.; tasks are"),
         ({"task_weights": {"two": -1.0}}, "Weights of tasks must be above 0"),
         ({"channel_dropout": 1.0}, "channel_dropout must be 0"),
+        ({"mixup": -0.5}, "mixup must be 0"),
         ({"average": 1.0}, "average is the decay"),
         ({"patience": 0}, "patience must be at least 1"),
         ({"monitor": "auroc"}, "monitor must be"),

@@ -29,6 +29,7 @@ def flags(store: Path, output: Path, **more: Any) -> list[str]:
 EVERYTHING = dict(
     tuning__sampling="balanced",
     tuning__channel_dropout=0.2,
+    tuning__mixup=0.3,
     tuning__label_smoothing=0.1,
     tuning__average=0.9,
     tuning__calibration="temperature",

@@ -1,4 +1,4 @@
-"""Dropped channels, smoothed labels, averaged weights."""
+"""Dropped channels, mixed windows, smoothed labels, averaged weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mne_neurolm.training.regularization import (
     check_regularization,
     drop_channels,
     kept_channels,
+    mix_windows,
     tuning_loss,
 )
 
@@ -69,10 +70,48 @@ def test_smoothing_is_least_at_smooth_answers() -> None:
     torch.testing.assert_close(found, torch.tensor([0.1, 0.8, 0.1]), atol=1e-3, rtol=0)
 
 
+def test_each_window_is_mixed_with_one_partner() -> None:
+    hidden = torch.randn(6, 5, 3)
+    mixture = mix_windows(hidden, 0.7, np.random.default_rng(0))
+    assert sorted(mixture.partner.tolist()) == list(range(6)) != mixture.partner.tolist()
+    assert 0.5 <= mixture.weight < 1
+    for i, partner in enumerate(mixture.partner.tolist()):
+        expected = mixture.weight * hidden[i] + (1 - mixture.weight) * hidden[partner]
+        torch.testing.assert_close(mixture.hidden[i], expected)
+
+
+def test_shares_are_beta_distributed() -> None:
+    """Beta(1, 1) is even, so the larger share is 0.75 on average; Beta(0.1, 0.1) hardly mixes."""
+    rng = np.random.default_rng(0)
+    window = torch.zeros(1, 1, 1)
+    weights = {a: [mix_windows(window, a, rng).weight for _ in range(2000)] for a in (0.1, 1.0)}
+    assert np.mean(weights[1.0]) == pytest.approx(0.75, abs=0.01)
+    assert np.median(weights[0.1]) > 0.97
+
+
+def test_the_loss_of_a_mixture_is_that_of_soft_answers() -> None:
+    """What the cross-entropy of mixed one-hot answers is, by another way."""
+    logits = torch.randn(6, 4)
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    mixture = mix_windows(torch.randn(6, 2, 3), 1.0, np.random.default_rng(2))
+    own = torch.nn.functional.one_hot(labels, 4).float()
+    soft = mixture.weight * own + (1 - mixture.weight) * own[mixture.partner]
+    found = mixture.loss(lambda y: torch.nn.functional.cross_entropy(logits, y), labels)
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits, soft))
+
+
 @pytest.mark.parametrize(
-    "values", [(1.0, 0.0, 0.0), (-0.1, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)]
+    "values",
+    [
+        (1.0, 0.0, 0.0, 0.0),
+        (-0.1, 0.0, 0.0, 0.0),
+        (0.0, 1.0, 0.0, 0.0),
+        (0.0, 0.0, -1.0, 0.0),
+        (0.0, 0.0, 0.0, -1.0),
+        (0.0, 0.0, 0.0, float("nan")),
+    ],
 )
-def test_impossible_shares(values: tuple[float, float, float]) -> None:
+def test_impossible_shares(values: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="must be 0"):
         check_regularization(*values)
 
