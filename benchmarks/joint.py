@@ -8,8 +8,9 @@ people of SMNI (its two tasks), one of five folds of the 31 people of Workload
 folds of the 45 imagery trials. One model is tuned on the rest of all tasks together, and asked the
 questions as they are, in a wording that was not in its training, and, where a task lists options,
 with these in another order. With ``--single``, models are tuned on one task each instead, for as
-many steps as show it at least as often as joint tuning does. What is finished is not done again.
-The base model must not have seen labels of these recordings; the bundled ``"tiny"`` has not.
+many steps as show it at least as often as joint tuning does; Workload then once for each of its
+folds, so over seeds it varies more than jointly. What is finished is not done again. The base model
+must not have seen labels of these recordings; the bundled ``"tiny"`` has not.
 """
 
 from __future__ import annotations
@@ -65,16 +66,17 @@ def held_out(data: Data, number: int) -> dict[str, np.ndarray]:
     return rows
 
 
-def settings(data: Data, only: str | None, seed: int) -> TrainingConfig:
-    """Return how long a model is tuned: alone, as often on every window as jointly or oftener."""
+def settings(sizes: dict[str, int], only: str | None, seed: int) -> TrainingConfig:
+    """Return how long a model is tuned: alone, it sees its task at least as often as jointly."""
     config = replace(train_tiny.INSTRUCTION_STAGE, seed=seed, progress=False)
     if only is None:
         return config
-    sizes = {name: len(labels) for name, (_, labels, _) in data.items()}
     shares = task_shares(list(sizes.values()), train_tiny.TUNING["sampling"])
     jointly = dict(zip(sizes, shares * sum(sizes.values()), strict=True))[only]
-    windows = config.max_epochs * max(sizes[only], jointly)
-    return replace(config, max_steps=math.ceil(windows / config.batch_size))
+    passes = config.max_epochs * max(1.0, jointly / sizes[only])
+    # The last step of a pass may have fewer windows than a batch.
+    steps = math.ceil(passes * math.ceil(sizes[only] / config.batch_size))
+    return replace(config, max_steps=steps)
 
 
 def answers(model: NeuroLM, name: str, tokens: EEGTokens, way: str) -> list[list[float]]:
@@ -100,13 +102,14 @@ def run_cell(
     started = time.perf_counter()
     test = held_out(data, number)
     names = [only] if only else list(data)
-    train = {}
-    for task in tiny_data.TASKS:
-        if task.name in names:
-            tokens, labels, _ = data[task.name]
-            rest = np.setdiff1d(np.arange(len(labels)), test[task.name])
-            train[task] = (tokens[rest], labels[rest])
-    tuned = tune_instructions(train, model, config=settings(data, only, seed), **train_tiny.TUNING)
+    rest = {k: np.setdiff1d(np.arange(len(part[1])), test[k]) for k, part in data.items()}
+    train = {
+        task: (data[task.name][0][rest[task.name]], data[task.name][1][rest[task.name]])
+        for task in tiny_data.TASKS
+        if task.name in names
+    }
+    config = settings({name: len(rows) for name, rows in rest.items()}, only, seed)
+    tuned = tune_instructions(train, model, config=config, **train_tiny.TUNING)
     cell = {"round": number, "seed": seed, "only": only, "tasks": {}}
     for name in names:
         tokens, labels, subjects = data[name]
@@ -188,7 +191,9 @@ def main() -> None:
     tasks = [task.name for task in tiny_data.TASKS] if arguments.single else [None]
     # Results of another model or recipe are not these.
     recipe = (train_tiny.TUNING, train_tiny.INSTRUCTION_STAGE, tiny_data.TASKS, tiny_data.UNSEEN)
-    facts = f"{model.extra_repr()} {recipe}"
+    sizes = {name: len(labels) for name, (_, labels, _) in data.items()}
+    steps = [settings(sizes, name, 0).max_steps for name in sizes]
+    facts = f"{model.extra_repr()} {recipe} {steps}"
     mark = hashlib.sha256(facts.encode()).hexdigest()[:16]
     # Rounds that hold out the same windows of a task would tune the same model on it alone.
     rows = [held_out(data, number) for number in range(arguments.rounds)]

@@ -14,8 +14,9 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from skorch.dataset import ValidSplit
 
 from mne_neurolm import EEGTokens, NeuroLM, NeuroLMClassifier, Task
-from mne_neurolm.training import net_callbacks
+from mne_neurolm.training import answer_net, net_callbacks
 from mne_neurolm.training.calibration import negative_log_likelihood
+from mne_neurolm.training.regularization import Mixture
 
 STATES = Task("states", "Is the subject at rest?", {"rest": "Yes", "active": "No"})
 QUICK = dict(dtype="float32", device="cpu", max_epochs=4, batch_size=8, lr=5e-3, random_state=0)
@@ -128,6 +129,20 @@ def test_regularisation(small_model, told, labels, settings) -> None:
     first, again = (fitted(small_model, told, labels, **settings) for _ in range(2))
     np.testing.assert_array_equal(first.predict_proba(told), again.predict_proba(told))
     assert np.abs(first.predict_proba(told) - plain.predict_proba(told)).max() > 1e-4
+
+
+def test_windows_are_mixed_with_their_answers(small_model, told, labels, monkeypatch) -> None:
+    """Where the partner has the whole share, a batch is trained on in another order."""
+    plain = fitted(small_model, told, labels)
+
+    def take_the_next(hidden: torch.Tensor, mixup: float, rng: np.random.Generator) -> Mixture:
+        partner = torch.arange(len(hidden)).roll(1)
+        return Mixture(hidden[partner], partner, 0.0)
+
+    monkeypatch.setattr(answer_net, "mix_windows", take_the_next)
+    reordered = fitted(small_model, told, labels, mixup=1.0)
+    losses = [c.net_.history[:, "train_loss"] for c in (plain, reordered)]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 # --- temperature ---------------------------------------------------------------------------------

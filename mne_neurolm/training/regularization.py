@@ -73,7 +73,7 @@ class Mixture(NamedTuple):
     hidden : Tensor, shape (B, N, n_embd)
         Mixed hidden states.
     partner : Tensor of int64, shape (B,)
-        Which window of the batch is mixed into each.
+        Which window of the batch is mixed into each; a permutation.
     weight : float
         Share of the window itself, 0.5 to 1; its partner has the rest.
     """
@@ -118,11 +118,15 @@ def mix_windows(hidden: Tensor, mixup: float, rng: np.random.Generator) -> Mixtu
     Returns
     -------
     mixture : Mixture
-        One share for the whole batch, and a partner for each window, which may be itself.
+        One share for the whole batch, and another window of it for each; a single window stays as
+        it is. Every window is the partner of one, so all answers' tokens add up to as many.
     """
     share = float(rng.beta(mixup, mixup))
     weight = max(share, 1 - share)
-    partner = torch.from_numpy(rng.permutation(len(hidden))).to(hidden.device)
+    order = rng.permutation(len(hidden))
+    partners = np.empty_like(order)
+    partners[order] = np.roll(order, 1)
+    partner = torch.from_numpy(partners).to(hidden.device)
     return Mixture(weight * hidden + (1 - weight) * hidden[partner], partner, weight)
 
 
@@ -173,7 +177,7 @@ def check_regularization(
     """Refuse shares that are not 0 (off) or between 0 and 1, and negative weights."""
     for name, value in (("contrast", contrast), ("mixup", mixup)):
         if not 0 <= value < float("inf"):
-            raise ValueError(f"{name} must be 0 (off) or above; got {value}.")
+            raise ValueError(f"{name} must be 0 (off) or above, and finite; got {value}.")
     for name, value in (("channel_dropout", channel_dropout), ("label_smoothing", label_smoothing)):
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be 0 (off) or above, and below 1; got {value}.")

@@ -14,13 +14,19 @@ import torch
 from mne_neurolm import EEGTokens, NeuroLM, NeuroLMClassifier, Task, tune_instructions
 from mne_neurolm.store import Store
 from mne_neurolm.store.writer import StoreWriter
-from mne_neurolm.training import TrainingConfig, hidden_source, task_trainer
+from mne_neurolm.training import (
+    TrainingConfig,
+    hidden_source,
+    instruction_stage,
+    task_trainer,
+)
 from mne_neurolm.training.data import StoreSource, TokensSource
 from mne_neurolm.training.hidden_cache import HiddenCache
 from mne_neurolm.training.hidden_source import cache_states
 from mne_neurolm.training.instruction_stage import InstructionStage
 from mne_neurolm.training.parallel import Parallel
 from mne_neurolm.training.plan import Bucket, Plan, make_windows
+from mne_neurolm.training.regularization import Mixture
 from mne_neurolm.training.task_progress import TaskProgress, score_of_sums, sums_of_scores
 from mne_neurolm.training.task_trainer import TaskTrainer
 from mne_neurolm.training.tuning_config import TuningConfig
@@ -226,6 +232,21 @@ def test_settings_have_an_effect_and_repeat_themselves(told, small_model, settin
     assert first.history == again.history and same(first, again)
     assert not same(first, tuned(told, small_model, config=config))
     assert not first.training
+
+
+def test_windows_are_mixed_with_their_answers(told, small_model, monkeypatch) -> None:
+    """Where the partner has the whole share, a batch is trained on in another order."""
+    plain = tuned(told, small_model)
+    assert tuned(told, small_model, mixup=1.0).history != plain.history
+    monkeypatch.setattr(instruction_stage, "mix_windows", take_the_next)
+    reordered = tuned(told, small_model, mixup=1.0)
+    for ours, theirs in zip(reordered.history, plain.history, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+
+
+def take_the_next(hidden: torch.Tensor, mixup: float, rng: np.random.Generator) -> Mixture:
+    partner = torch.arange(len(hidden)).roll(1)
+    return Mixture(hidden[partner], partner, 0.0)
 
 
 def test_the_average_is_what_is_returned(told, small_model) -> None:

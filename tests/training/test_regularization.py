@@ -73,11 +73,19 @@ def test_smoothing_is_least_at_smooth_answers() -> None:
 def test_each_window_is_mixed_with_one_partner() -> None:
     hidden = torch.randn(6, 5, 3)
     mixture = mix_windows(hidden, 0.7, np.random.default_rng(0))
-    assert sorted(mixture.partner.tolist()) == list(range(6)) != mixture.partner.tolist()
+    assert sorted(mixture.partner.tolist()) == list(range(6))
+    assert all(partner != i for i, partner in enumerate(mixture.partner.tolist()))
     assert 0.5 <= mixture.weight < 1
     for i, partner in enumerate(mixture.partner.tolist()):
         expected = mixture.weight * hidden[i] + (1 - mixture.weight) * hidden[partner]
         torch.testing.assert_close(mixture.hidden[i], expected)
+
+
+def test_a_single_window_stays_as_it_is() -> None:
+    hidden = torch.randn(1, 5, 3)
+    mixture = mix_windows(hidden, 0.7, np.random.default_rng(0))
+    torch.testing.assert_close(mixture.hidden, hidden)
+    assert mixture.partner.tolist() == [0]
 
 
 def test_shares_are_beta_distributed() -> None:
@@ -90,14 +98,15 @@ def test_shares_are_beta_distributed() -> None:
 
 
 def test_the_loss_of_a_mixture_is_that_of_soft_answers() -> None:
-    """What the cross-entropy of mixed one-hot answers is, by another way."""
-    logits = torch.randn(6, 4)
+    """Of answers of different lengths: both windows' losses are over as many tokens."""
+    log_probs = torch.randn(6, 4).log_softmax(1)
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    lengths = torch.tensor([1, 4, 9, 2])
     mixture = mix_windows(torch.randn(6, 2, 3), 1.0, np.random.default_rng(2))
     own = torch.nn.functional.one_hot(labels, 4).float()
     soft = mixture.weight * own + (1 - mixture.weight) * own[mixture.partner]
-    found = mixture.loss(lambda y: torch.nn.functional.cross_entropy(logits, y), labels)
-    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits, soft))
+    found = mixture.loss(lambda y: tuning_loss(log_probs, y, lengths), labels)
+    torch.testing.assert_close(found, -(soft * log_probs).sum() / lengths[labels].sum())
 
 
 @pytest.mark.parametrize(
