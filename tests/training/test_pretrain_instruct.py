@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from launching import SMALL, numbers, write_store
 from mne_neurolm import NeuroLM
 from mne_neurolm.pretrain import main as pretrain
 from mne_neurolm.training import hidden_source
+from mne_neurolm.training.run_recorder import RunRecorder
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def hub_tiny() -> str:
     return TINY
 
 
-def test_cache_and_resume_change_no_number(store: Path, tmp_path: Path, monkeypatch) -> None:
+def test_the_cache_changes_no_number(store: Path, tmp_path: Path, monkeypatch) -> None:
     few = dict(max_steps=4, **EVERYTHING)
     assert pretrain(flags(store, tmp_path / "a", **few)) == 0
     cached = [*flags(store, tmp_path / "b", **few), "--cache", str(tmp_path / "states")]
@@ -69,6 +71,25 @@ def test_cache_and_resume_change_no_number(store: Path, tmp_path: Path, monkeypa
     again = [*flags(store, tmp_path / "c", **few), "--cache", str(tmp_path / "states")]
     assert pretrain(again) == 0
     assert numbers(tmp_path / "c") == numbers(tmp_path / "b")
+
+
+def test_resuming_changes_no_number(store: Path, tmp_path: Path, monkeypatch) -> None:
+    """Averages, wordings, channels and partners of windows go on as if nothing had happened."""
+    settings = dict(max_steps=6, **EVERYTHING)
+    assert pretrain(flags(store, tmp_path / "whole", **settings)) == 0
+    after_step = RunRecorder.after_step
+
+    def ask_to_stop(self, step: int, *args: Any) -> None:
+        after_step(self, step, *args)
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunRecorder, "after_step", ask_to_stop)
+        pretrain(flags(store, tmp_path / "run", **settings))
+    assert len(numbers(tmp_path / "run")) == 3  # it is heard in the step that follows
+    assert pretrain(["instruct", "--output", str(tmp_path / "run"), "--resume"]) == 0
+    assert numbers(tmp_path / "run") == numbers(tmp_path / "whole")
 
 
 def test_a_run_ends_when_no_task_improves(store: Path, tmp_path: Path) -> None:
