@@ -7,10 +7,14 @@ people of SMNI (its two tasks), one of five folds of the 31 people of Workload
 (``StratifiedGroupKFold``, shuffled, seed 0; every fold is held out in two rounds), and one of five
 folds of the 45 imagery trials. One model is tuned on the rest of all tasks together, and asked the
 questions as they are, in a wording that was not in its training, and, where a task lists options,
-with these in another order. With ``--single``, models are tuned on one task each instead, for as
-many steps as show it at least as often as joint tuning does; Workload then once for each of its
-folds, so over seeds it varies more than jointly. What is finished is not done again. The base model
-must not have seen labels of these recordings; the bundled ``"tiny"`` has not.
+with these in another order. Scores of Workload are means over rounds, those of the others are of
+all people or trials together (imagery is divided in two ways), and ± is the standard deviation over
+seeds.
+
+With ``--single``, models are tuned on one task each, for at least as many passes over it as in
+joint tuning. Workload's five folds are then tuned once each, not twice, so its deviation over seeds
+is larger. Finished models are kept in ``--output`` as their answers and not made again. The base
+model must not have seen labels of these recordings; the bundled ``"tiny"`` has not.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ from mne_neurolm.training import TrainingConfig
 from mne_neurolm.training.sampling import task_shares
 
 N_ROUNDS = 10
+# Half of the rounds has all folds of Workload and people of both groups.
+_ORDER = [*range(0, N_ROUNDS, 2), *range(1, N_ROUNDS, 2)]
 _SHOWN = ("balanced_accuracy", "auc_pr", "auroc", "cohen_kappa")
 Data = dict[str, tuple[EEGTokens, np.ndarray, np.ndarray]]
 
@@ -176,7 +182,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=N_ROUNDS, help="of ten, for a quick look")
+    parser.add_argument(
+        "--rounds", type=int, default=N_ROUNDS, help="of ten: five for a quick look"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--single", action="store_true", help="one model per task instead")
     parser.add_argument("--output", type=Path, default=Path("joint"))
@@ -196,12 +204,13 @@ def main() -> None:
     facts = f"{model.extra_repr()} {recipe} {steps}"
     mark = hashlib.sha256(facts.encode()).hexdigest()[:16]
     # Rounds that hold out the same windows of a task would tune the same model on it alone.
-    rows = [held_out(data, number) for number in range(arguments.rounds)]
+    rows = {number: held_out(data, number) for number in _ORDER[: arguments.rounds]}
     jobs = []
     for seed in range(arguments.seeds):
-        for number in range(arguments.rounds):
+        for i, number in enumerate(rows):
+            before = list(rows.values())[:i]
             for only in tasks:
-                if only and any(np.array_equal(r[only], rows[number][only]) for r in rows[:number]):
+                if only and any(np.array_equal(r[only], rows[number][only]) for r in before):
                     continue
                 path = arguments.output / f"{mark}_{only or 'joint'}_{seed}_{number}.json"
                 if not path.exists():

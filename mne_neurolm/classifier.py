@@ -65,7 +65,9 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
         Revision of a model on the hub: a branch, tag or commit.
     %(device)s
     %(dtype)s
-    %(batch_size)s
+    batch_size : int
+        Epochs in a step of training, and that pass through the network at a time. Default 32; the
+        paper has 64 on each of 8 GPUs (Table 9).
     lr : float
         Peak learning rate. Default 5e-4 (Table 9).
     max_epochs : int
@@ -97,9 +99,9 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
         Probability that a channel's tokens are left out of a batch in training: faster, and better
         for people who were not seen. Default 0.4; the paper has 0.
     mixup : float
-        Mix the hidden states of each epoch with those of another of its batch, in shares drawn from
-        Beta(mixup, mixup), and its answer in the same shares (Zhang et al. 2018; Verma et al.
-        2019). Default 0: no mixing, as in the paper.
+        Mix the hidden states of each epoch with those of another of its batch, and its answer too,
+        in a share that is drawn for each batch from Beta(mixup, mixup) (Zhang et al. 2018; Verma et
+        al. 2019). The epoch itself keeps half or more. Default 0: no mixing, as in the paper.
     label_smoothing : float
         Weight that training takes from the right answer and spreads over all. Default 0.
     contrast : float

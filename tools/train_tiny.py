@@ -91,11 +91,10 @@ INSTRUCTION_STAGE = TrainingConfig(max_epochs=3, batch_size=32, lr=1e-3, min_lr=
 # for it (balanced accuracy with and without: Workload 0.737 and 0.744, pictures 0.553 and 0.565).
 # Every hidden state knows the whole scalp, so half of the channels nearly does. In steps that have
 # windows of all tasks, three rounds with 80 % and with 50 % left out gave 0.743 and 0.760 on
-# Workload, 0.616 and 0.634 on pictures. All tasks have their share: as long as `group` was answered
-# by "No" and "Yes" like Workload, it had to be weighed down. Five rounds with these words and a
-# weight of 0.3, and with words of its own at full weight: Workload 0.737 and 0.750 (AUROC 0.797 and
-# 0.818), `group` 0.608 and 0.931, pictures 0.583 and 0.576. With windows mixed, too: Workload 0.747
-# (AUROC 0.831), `group` 0.923, pictures 0.601.
+# Workload, 0.616 and 0.634 on pictures. All tasks have their share, and answers in words of their
+# own, as the card of "tiny" shows. Five rounds without mixing windows gave 0.750 on Workload (AUROC
+# 0.818), 0.931 on `group` and 0.576 on pictures, with it 0.761 (0.832), 0.928 and 0.598; with five
+# passes 0.760 (0.831), 0.941 and 0.580.
 TUNING: dict[str, Any] = {
     "shuffle_options": True,
     "sampling": "temperature",  # or the 45 imagery trials are one window in sixty

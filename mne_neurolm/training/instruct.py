@@ -92,11 +92,12 @@ def tune_instructions(
         same for all, or proportional to ``n ** (1 / sampling_temperature)`` (Raffel et al. 2020,
         section 3.5.2).
     sampling_temperature : float
+        For ``sampling="temperature"``: 1 is ``"size"``, large values approach ``"balanced"``.
         Default 2.
     task_weights : mapping of str to float | None
-        Factor on the share of a task, by name, such as ``{"group": 0.3}``. A task whose answer is
-        the same for all epochs of a person teaches the model who somebody is, which the others pay
-        for. Default None: 1 for all.
+        Factor on a task's share, by name, such as ``{"group": 0.3}``: below 1 for a task that makes
+        the others worse. Often the cause is answers in the same words, such as "No" and "Yes"; give
+        each task words of its own first. Default None: 1 for all.
     class_balanced : bool
         Let the classes of a task have the same share. Default False.
     mix_tasks : bool
@@ -129,11 +130,11 @@ def tune_instructions(
     channel_dropout : float
         Probability that a channel's tokens are left out of a batch. Default 0.
     mixup : float
-        Mix the hidden states of each epoch with those of another of its task and montage, in shares
-        drawn from Beta(mixup, mixup), and its answer in the same shares (Zhang et al. 2018; Verma
-        et al. 2019). Default 0: no mixing.
+        Mix the hidden states of each epoch with those of another of its task, montage and length,
+        and its answer too, in a share that is drawn for each batch from Beta(mixup, mixup) (Zhang
+        et al. 2018; Verma et al. 2019). The epoch itself keeps half or more. Default 0: no mixing.
     label_smoothing : float
-        Weight that is taken from the right answer and spread over all. Default 0.
+        Weight that is taken from the right answer and spread over all of the task's. Default 0.
     contrast : float
         Weight of the right answer's log-probability among the task's answers, beside that as text.
         Default 1; the paper has 0 (Eq. 10).

@@ -40,10 +40,11 @@ class TuningConfig:
     channel_dropout : float
         Probability that a channel's tokens are left out of a batch. Default 0.
     mixup : float
-        Mix each window with another of its task, montage and length, in shares drawn from
-        Beta(mixup, mixup), see :func:`~mne_neurolm.training.regularization.mix_windows`. Partners
-        are found among the windows that a process computes at a time, so other numbers of
-        processes and other ``micro_batch_size`` mix others. Default 0: no mixing.
+        Mix each window with another of its task, montage and length, in a share drawn for each
+        batch from Beta(mixup, mixup), see
+        :func:`~mne_neurolm.training.regularization.mix_windows`. Partners are found among the
+        windows that a process computes at a time, so other numbers of processes and other
+        ``micro_batch_size`` mix others. Default 0: no mixing.
     label_smoothing : float
         Weight that is spread over all answers, see
         :func:`~mne_neurolm.training.regularization.tuning_loss`. Default 0.
