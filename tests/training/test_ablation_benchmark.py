@@ -71,7 +71,7 @@ def test_nobody_is_on_both_sides(recordings) -> None:
 
 def test_ablations_share_the_stages_they_have_in_common(modules, tmp_path: Path) -> None:
     ablations, cells, _ = modules
-    plan = ablations.Plan(tmp_path, 1.0)
+    plan = ablations.Plan(tmp_path, 1.0, 0.5)
     names = [ablations.BASELINE, *ABLATIONS]
     text, tokenizers, second, last = plan.rounds([(name, 0) for name in names])
     assert len(text) == 1 and len(last) == len(names)
@@ -84,7 +84,10 @@ def test_ablations_share_the_stages_they_have_in_common(modules, tmp_path: Path)
     done.parent.mkdir(parents=True)
     done.write_text("{}")
     assert plan.rounds([("labram", 0)]) == []
-    assert ablations.Plan(tmp_path, 0.5).cell("labram", 0) != done
+    assert ablations.Plan(tmp_path, 0.5, 0.5).cell("labram", 0) != done
+    other = ablations.Plan(tmp_path, 1.0, 1.0)
+    assert other.cell("labram", 0) != done
+    assert other.model(0, other.chain("labram", 0)) == plan.model(0, plan.chain("labram", 0))
 
 
 def test_a_share_of_the_steps(modules) -> None:
@@ -134,7 +137,7 @@ def test_a_cell_from_beginning_to_end(modules, recordings, tmp_path: Path, monke
     small = {"n_layer": 1, "codebook_size": 64, "scalp_components": 4}
     tiny = data.tool("train_tiny")
     monkeypatch.setattr(tiny, "RECIPE", {**tiny.RECIPE, **small})
-    plan = ablations.Plan(tmp_path, 1e-6)
+    plan = ablations.Plan(tmp_path, 1e-6, 1e-6)
     recordings.save(plan.recordings())
     for name in ("models", "cells", "probes"):
         (tmp_path / name).mkdir()
