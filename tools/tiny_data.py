@@ -40,7 +40,7 @@ STIMULUS = Task(
 # The same answered with letters, for the ablation of their order.
 STIMULUS_LISTED = replace(STIMULUS, options=True)
 # Answered in words of its own. With the "No" and "Yes" of Workload, what one task learns of them
-# the other must undo: see `TUNING` in train_tiny.py.
+# the other must undo: see the card of "tiny".
 GROUP = Task(
     "group",
     "Which group is the person of this EEG segment in?",
