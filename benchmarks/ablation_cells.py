@@ -88,7 +88,7 @@ def stage_settings(ablation: str | None, stage: str, seed: int) -> dict[str, Any
         "model": model,
         "epochs": epochs,
         "fraction": config.data.train_fraction,
-        # Mixed windows take all of the recipe's steps to be told apart.
+        # Tuning is cut short here, and learning from mixed windows is slower.
         "tuning": {**tiny.TUNING, "mixup": 0.0, "shuffle_options": False, **options}
         if stage == "instruct"
         else {},
