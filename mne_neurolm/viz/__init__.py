@@ -1,7 +1,9 @@
-"""Figures of codes, reconstructions, masks, predictions, comparisons and training runs."""
+"""Figures of codes, vectors, reconstructions, masks, predictions, comparisons and runs."""
 
 from mne_neurolm.viz.benchmark import plot_benchmark
 from mne_neurolm.viz.calibration import plot_reliability
+from mne_neurolm.viz.codes import plot_codebook, plot_codes
+from mne_neurolm.viz.embeddings import plot_embedding
 from mne_neurolm.viz.evaluation import plot_comparison, plot_subject_scores
 from mne_neurolm.viz.predictions import plot_confusion
 from mne_neurolm.viz.reconstructions import plot_reconstruction, plot_spectra
@@ -11,8 +13,11 @@ from mne_neurolm.viz.training import plot_training
 __all__ = [
     "plot_benchmark",
     "plot_code_usage",
+    "plot_codebook",
+    "plot_codes",
     "plot_comparison",
     "plot_confusion",
+    "plot_embedding",
     "plot_mask",
     "plot_reconstruction",
     "plot_reliability",
