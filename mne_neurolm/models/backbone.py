@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..utils.optional import hide_broken_torchaudio
@@ -26,11 +28,29 @@ def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
 
     Notes
     -----
-    Attention is always ``"sdpa"`` with an explicit 4-D boolean mask. Under ``"eager"`` transformers
-    adds such a mask as 0 and 1, and without a mask it takes repeated positions for packed
-    sequences; both change results without a word.
+    Attention is ``"sdpa"`` with an explicit 4-D boolean mask. Under ``"eager"`` transformers adds
+    such a mask as 0 and 1, and without a mask it takes repeated positions for packed sequences;
+    both change results without a word. So only :func:`keeping_weights` changes it, for as long as a
+    mask to be added is given.
     """
     with hide_broken_torchaudio():
         from transformers import AutoModel
 
         return AutoModel.from_config(config, attn_implementation="sdpa")
+
+
+@contextmanager
+def keeping_weights(backbone: PreTrainedModel) -> Iterator[None]:
+    """Let a language model return its attention weights, which the fast kernels never hold.
+
+    Parameters
+    ----------
+    backbone : transformers.PreTrainedModel
+        The language model.
+    """
+    before = backbone.config._attn_implementation
+    backbone.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        backbone.set_attn_implementation(before)

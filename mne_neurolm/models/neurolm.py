@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..utils.fingerprint import fingerprint
-from .backbone import build_backbone
+from .backbone import build_backbone, keeping_weights
 from .config import NeuroLMConfig
 from .encoder import NeuralTransformer, build_encoder
 from .files import check_config, check_loaded, check_output, silent_progress, without_adapters
@@ -230,6 +230,7 @@ class NeuroLM(PreTrainedModel):
         branches: Tensor | None = None,
         past: Any = None,
         use_cache: bool = False,
+        output_attentions: bool = False,
     ) -> Any:
         """Run the language model over EEG, text, or EEG followed by text.
 
@@ -249,12 +250,16 @@ class NeuroLM(PreTrainedModel):
             Keys and values of what came before; ``times`` then only tells where text goes on.
         use_cache : bool
             Return a cache. Default False.
+        output_attentions : bool
+            Return how much each token attends to each other one, which takes more time and memory.
+            Default False.
 
         Returns
         -------
         outputs : transformers.modeling_outputs.BaseModelOutputWithPast
-            ``last_hidden_state`` (B, L, D) and, on request, ``past_key_values``. Apply
-            :meth:`logits` to the rows that are needed: the full head is 58496 wide.
+            ``last_hidden_state`` (B, L, D) and, on request, ``past_key_values``, and
+            ``attentions``, for each layer (B, n_heads, L, L). Apply :meth:`logits` to the rows that
+            are needed: the full head is 58496 wide.
         """
         self._require_language_model()
         embeddings: list[Tensor] = []
@@ -285,13 +290,19 @@ class NeuroLM(PreTrainedModel):
         mask = mask[None, None] if mask.dim() == 2 else mask[:, None]
         inputs = torch.cat(embeddings, dim=1)
         position_ids = positions[None] if positions.dim() == 1 else positions
-        return self.backbone(
-            inputs_embeds=inputs,
-            attention_mask=mask,
-            position_ids=position_ids,
-            past_key_values=past,
-            use_cache=use_cache,
-        )
+        given = {
+            "inputs_embeds": inputs,
+            "position_ids": position_ids,
+            "past_key_values": past,
+            "use_cache": use_cache,
+        }
+        if not output_attentions:
+            return self.backbone(attention_mask=mask, **given)
+        # Added to what the softmax is taken of, as the slow way has it.
+        added = torch.zeros_like(mask, dtype=inputs.dtype)
+        added.masked_fill_(~mask, torch.finfo(inputs.dtype).min)
+        with keeping_weights(self.backbone):
+            return self.backbone(attention_mask=added, output_attentions=True, **given)
 
     def embed_eeg(self, hidden: Tensor, channels: Tensor) -> Tensor:
         """Return the language model's EEG inputs (B, N, D), positions not yet added."""

@@ -1,5 +1,6 @@
-"""Figures of codes, vectors, reconstructions, masks, predictions, comparisons and runs."""
+"""Figures: codes, vectors, attention, reconstructions, masks, predictions, scores and runs."""
 
+from mne_neurolm.viz.attention import plot_attention
 from mne_neurolm.viz.benchmark import plot_benchmark
 from mne_neurolm.viz.calibration import plot_reliability
 from mne_neurolm.viz.codes import plot_codebook, plot_codes
@@ -11,6 +12,7 @@ from mne_neurolm.viz.tokens import plot_code_usage, plot_mask
 from mne_neurolm.viz.training import plot_training
 
 __all__ = [
+    "plot_attention",
     "plot_benchmark",
     "plot_code_usage",
     "plot_codebook",

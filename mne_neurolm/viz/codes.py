@@ -13,6 +13,7 @@ from scipy.signal import periodogram
 from mne_neurolm.patches import SFREQ, VOLTS_PER_UNIT, Patches, make_patches
 from mne_neurolm.tokens import EEGTokens
 from mne_neurolm.viz._figure import BLUE, GREY, finish, get_axes
+from mne_neurolm.viz._scalp import positions
 from mne_neurolm.viz.tokens import plot_code_usage
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def plot_codebook(
         )
     if info is None and not isinstance(epochs, Patches):
         info = epochs.info
-    where = _positions(info, tokens.ch_names)
+    where = positions(info, tokens.ch_names)
     microvolts = patches.data.astype(np.float64) * (1e6 * VOLTS_PER_UNIT)
     hertz, of_all = _decibels(microvolts.reshape(-1, microvolts.shape[-1]))
 
@@ -248,16 +249,6 @@ def _decibels(waveforms: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any
     hertz, power = periodogram(waveforms, SFREQ, window="hann", detrend="constant")
     low = (hertz >= 1) & (hertz <= _MAX_HERTZ)
     return hertz[low], 10 * np.log10(np.maximum(power.mean(axis=0)[low], 1e-12))
-
-
-def _positions(info: mne.Info | None, ch_names: Sequence[str]) -> mne.Info | None:
-    """Return an Info of just these channels in this order, None if one has no position."""
-    if info is None or not set(ch_names) <= set(info["ch_names"]):
-        return None
-    own = mne.pick_info(info, [info["ch_names"].index(name) for name in ch_names])
-    places = np.array([ch["loc"][:3] for ch in own["chs"]])
-    known = np.isfinite(places).all(axis=1) & places.any(axis=1)
-    return own if known.all() else None
 
 
 def _plot_waveform(ax: Axes, own: NDArray[np.float64], label: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from mne_neurolm import NeuroLM, NeuroLMConfig
+from mne_neurolm.models.masks import stair_step_mask
 from mne_neurolm.models.scoring import answer_log_probs, generate_text
 
 N_CHANNELS, N_SECONDS = 3, 2
@@ -184,3 +185,19 @@ def test_writing_is_evaluation(model, hidden, words) -> None:
     model.train()
     generate_text(model, hidden, CHANNELS, TIMES, PROMPT, max_new_tokens=1)
     assert not model.training
+
+
+@torch.no_grad()
+def test_attention_weights_come_beside_the_same_states(model, hidden) -> None:
+    """The slow way heeds the mask as the fast one does, which is back afterwards."""
+    ids = torch.tensor(PROMPT)
+    fast = model(hidden, CHANNELS, TIMES, ids)
+    slow = model(hidden, CHANNELS, TIMES, ids, output_attentions=True)
+    torch.testing.assert_close(slow.last_hidden_state, fast.last_hidden_state, atol=1e-5, rtol=0)
+    again = model(hidden, CHANNELS, TIMES, ids)
+    assert torch.equal(again.last_hidden_state, fast.last_hidden_state)
+    mask = stair_step_mask(torch.cat([TIMES, N_SECONDS + torch.arange(len(PROMPT))]))
+    assert len(slow.attentions) == 2
+    for weights in slow.attentions:
+        assert weights.shape == (4, 2, *mask.shape)
+        assert (weights[..., ~mask] == 0).all() and (weights[..., mask] > 0).all()

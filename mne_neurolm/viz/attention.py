@@ -1,0 +1,119 @@
+"""Figures of where the language model looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import mne
+import numpy as np
+
+from mne_neurolm.viz._figure import BLUE, GREY, finish
+from mne_neurolm.viz._scalp import positions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mne_neurolm.explain import AnswerAttention
+
+_MOST_CHANNELS = 12
+
+
+def plot_attention(
+    attention: AnswerAttention,
+    info: mne.Info | None = None,
+    *,
+    layers: Sequence[int] | None = None,
+    title: str | None = None,
+    show: bool = True,
+) -> Figure:
+    """Plot where the language model looks when it answers, layer by layer (paper, Figure 9).
+
+    Parameters
+    ----------
+    attention : AnswerAttention
+        From :func:`mne_neurolm.explain.answer_attention`. Means over epochs are shown.
+    info : mne.Info | None
+        Where electrodes are. Without it (default), or without positions of all channels, bars of
+        the channels take the place of scalp maps, the twelve most attended ones.
+    layers : sequence of int | None
+        Layers to show in rows, counted from 0. ``None`` (default): all up to six, or else six
+        spread evenly.
+    title : str | None
+        Title of the figure. Default: how many epochs there are.
+    show : bool
+        Whether to show the figure. Default True.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        On top the share of EEG and of the question in each layer's attention. Below, for each layer
+        that is shown, the share of each channel and of each second in the attention to EEG, and the
+        share of each word in that to the question.
+
+    Raises
+    ------
+    ValueError
+        If a layer is not there.
+    """
+    import matplotlib.pyplot as plt
+
+    eeg, text = attention.eeg.mean(axis=0), attention.text.mean(axis=0)
+    n_layers = len(eeg)
+    if layers is None:
+        shown = np.unique(np.linspace(0, n_layers - 1, min(n_layers, 6)).round().astype(int))
+    else:
+        shown = np.asarray(list(layers), dtype=int)
+    if not shown.size or shown.min() < 0 or shown.max() >= n_layers:
+        raise ValueError(
+            f"layers must be one or more of 0 to {n_layers - 1}; got {shown.tolist()}."
+        )
+    where = positions(info, attention.ch_names)
+    fig = plt.figure(figsize=(10.0, 2.4 + 1.9 * len(shown)), layout="constrained")
+    parts: Any = fig.subfigures(2, 1, height_ratios=[2.4, 1.9 * len(shown)])
+    top = parts[0].subplots()
+    share = eeg.sum(axis=(1, 2))
+    top.bar(range(n_layers), 100 * share, color=BLUE, label="EEG")
+    top.bar(range(n_layers), 100 * (1 - share), bottom=100 * share, color=GREY, label="question")
+    top.set(xlabel="Layer", ylabel="Attention (%)", ylim=(0, 100))
+    top.xaxis.get_major_locator().set_params(integer=True)
+    top.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    top.spines[["top", "right"]].set_visible(False)
+
+    grid = parts[1].subplots(len(shown), 3, squeeze=False)
+    for row, layer in zip(grid, shown, strict=True):
+        row[0].set_ylabel(f"layer {layer}", fontsize="small")
+        of_eeg = 100 * eeg[layer] / max(float(eeg[layer].sum()), 1e-12)
+        of_text = 100 * text[layer] / max(float(text[layer].sum()), 1e-12)
+        channels = of_eeg.sum(axis=0)
+        if where is not None:
+            low, high = channels.min(), channels.max()
+            image, _ = mne.viz.plot_topomap(
+                channels, where, axes=row[0], cmap="cividis", vlim=(low, high), show=False
+            )
+            fig.colorbar(image, ax=row[0], shrink=0.8, format="%.1f")
+        else:
+            _bars(row[0], channels, attention.ch_names, _MOST_CHANNELS)
+        _bars(row[1], of_eeg.sum(axis=1), [str(s) for s in range(attention.n_seconds)])
+        _bars(row[2], of_text, attention.words)
+    for ax, name in zip(grid[0], ("Channels", "Seconds", "Words of the question"), strict=True):
+        what = "question" if name.startswith("Words") else "EEG"
+        ax.set_title(f"{name} (% of attention to {what})", fontsize="small")
+    n_epochs = len(attention)
+    default = f"Attention of the answer, mean over {n_epochs} epoch{'s' * (n_epochs > 1)} and heads"
+    fig.suptitle(default if title is None else title, fontsize="medium", x=0.01, ha="left")
+    return finish(fig, show)
+
+
+def _bars(ax: Any, percent: Any, names: Sequence[str], most: int | None = None) -> None:
+    """Draw bars with names below, or of the ``most`` largest only."""
+    order = np.arange(len(percent))
+    if most is not None and len(percent) > most:
+        order = np.argsort(-percent, kind="stable")[:most]
+    ax.bar(range(len(order)), percent[order], color=BLUE)
+    every = max(1, -(-len(order) // 24))
+    ticks = range(0, len(order), every)
+    turned = len(order) > 8
+    labels = [names[order[k]] for k in ticks]
+    ax.set_xticks(ticks, labels, rotation=90 if turned else 0, fontsize="x-small")
+    ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,71 @@
+"""Where the language model looks when it answers."""
+
+from __future__ import annotations
+
+import math
+
+import mne
+import numpy as np
+import pytest
+import torch
+
+from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer
+from mne_neurolm.datasets import simulate_epochs
+from mne_neurolm.explain import AnswerAttention, answer_attention
+
+
+@pytest.fixture(scope="module")
+def epochs() -> mne.BaseEpochs:
+    made = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    return made.pick(["Fz", "Cz", "Pz"])
+
+
+@pytest.fixture(scope="module")
+def classifier(epochs) -> NeuroLMClassifier:
+    y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"}).to_numpy()
+    asked = NeuroLMClassifier("workload", "tiny-joint", tune=None, dtype="float32", device="cpu")
+    return asked.fit(epochs, y)
+
+
+@pytest.fixture(scope="module")
+def attention(classifier, epochs) -> AnswerAttention:
+    return answer_attention(classifier, epochs, batch_size=3)
+
+
+def test_weights_are_those_of_the_layers(classifier, epochs, attention) -> None:
+    """The first layer's, written out: softmax of queries times keys, of the last word."""
+    model = classifier.model_
+    tokens = NeuroLMTokenizer(model, dtype="float32").fit_transform(epochs)
+    prompt = torch.tensor(classifier.net_.module_.prompt)
+    with torch.no_grad():
+        eeg = model.embed_eeg(torch.from_numpy(tokens.hidden), torch.from_numpy(tokens.channels))
+        words = model.backbone.wte(prompt).expand(len(eeg), -1, -1)
+        steps = torch.cat([torch.from_numpy(tokens.times), 4 + torch.arange(len(prompt))])
+        x = torch.cat([eeg, words], dim=1) + model.backbone.wpe(steps)
+        block = model.backbone.h[0]
+        q, k, _ = block.attn.c_attn(block.ln_1(x)).split(x.shape[-1], dim=2)
+        n_heads = model.backbone.config.n_head
+        q, k = (t.unflatten(2, (n_heads, -1)).transpose(1, 2) for t in (q, k))
+        scores = q[:, :, -1:] @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
+        expected = scores.softmax(dim=-1).mean(dim=1)[:, 0]
+    np.testing.assert_allclose(attention.weights[:, 0], expected, atol=1e-6)
+    assert attention.weights.shape == (4, len(model.backbone.h), 12 + len(prompt))
+    assert attention.weights.dtype == np.float32
+    np.testing.assert_allclose(attention.weights.sum(axis=2), 1, atol=1e-5)
+
+
+def test_parts(attention) -> None:
+    assert len(attention) == 4 and attention.ch_names == ("Fz", "Cz", "Pz")
+    assert attention.words[0] == "[SEP]" and attention.words[-2:] == (" Answer", ":")
+    assert attention.eeg.shape == (4, 4, 4, 3)
+    # The second token of the third second.
+    assert np.array_equal(attention.eeg[:, :, 2, 1], attention.weights[:, :, 7])
+    assert np.array_equal(attention.text, attention.weights[:, :, 12:])
+
+
+def test_wrong_input(classifier, epochs) -> None:
+    tokens = NeuroLMTokenizer(classifier.model_, dtype="float32").fit_transform(epochs)
+    with pytest.raises(ValueError, match="X has no epochs"):
+        answer_attention(classifier, tokens[:0])
+    with pytest.raises(ValueError, match="batch_size must be 1 or more; got 0"):
+        answer_attention(classifier, epochs, batch_size=0)
