@@ -1,6 +1,7 @@
 """Figures: codes, vectors, attention, reconstructions, masks, predictions, scores and runs."""
 
 from mne_neurolm.viz.attention import plot_attention
+from mne_neurolm.viz.attribution import plot_attribution
 from mne_neurolm.viz.benchmark import plot_benchmark
 from mne_neurolm.viz.calibration import plot_reliability
 from mne_neurolm.viz.codes import plot_codebook, plot_codes
@@ -13,6 +14,7 @@ from mne_neurolm.viz.training import plot_training
 
 __all__ = [
     "plot_attention",
+    "plot_attribution",
     "plot_benchmark",
     "plot_code_usage",
     "plot_codebook",

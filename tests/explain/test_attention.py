@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import math
 
-import mne
 import numpy as np
 import pytest
 import torch
 
-from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer
-from mne_neurolm.datasets import simulate_epochs
+from mne_neurolm import NeuroLMTokenizer
 from mne_neurolm.explain import AnswerAttention, answer_attention
-
-
-@pytest.fixture(scope="module")
-def epochs() -> mne.BaseEpochs:
-    made = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
-    return made.pick(["Fz", "Cz", "Pz"])
-
-
-@pytest.fixture(scope="module")
-def classifier(epochs) -> NeuroLMClassifier:
-    y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"}).to_numpy()
-    asked = NeuroLMClassifier("workload", "tiny-joint", tune=None, dtype="float32", device="cpu")
-    return asked.fit(epochs, y)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,127 @@
+"""Figures of what channels and seconds add to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from mne_neurolm.viz._figure import BLUE, GREY, VERMILION, finish
+from mne_neurolm.viz._scalp import positions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mne_neurolm.explain import AnswerAttribution
+
+_MOST_CHANNELS = 12
+
+
+def plot_attribution(
+    attribution: AnswerAttribution,
+    info: mne.Info | None = None,
+    *,
+    labels: Sequence[Any] | None = None,
+    title: str | None = None,
+    show: bool = True,
+) -> Figure:
+    """Plot what channels and seconds add to the log-odds of answers, for each class.
+
+    Parameters
+    ----------
+    attribution : AnswerAttribution
+        From :func:`mne_neurolm.explain.answer_attribution`. For each class the mean is shown over
+        the epochs of which it is explained.
+    info : mne.Info | None
+        Where electrodes are. Without it (default), or without positions of all channels, bars of
+        the channels take the place of scalp maps, the twelve with the largest shares.
+    labels : sequence | None
+        Classes to show, a column each. ``None`` (default): all that are explained.
+    title : str | None
+        Title of the figure. Default: none.
+    show : bool
+        Whether to show the figure. Default True.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        In each column the shares of channels, summed over seconds, and below those of seconds,
+        summed over channels. What speaks for the class is red, what speaks against it blue.
+
+    Raises
+    ------
+    ValueError
+        If a class is explained for no epoch.
+    """
+    import matplotlib.pyplot as plt
+
+    explained = attribution.labels.tolist()
+    shown = sorted(set(explained), key=explained.index) if labels is None else list(labels)
+    missing = [label for label in shown if label not in explained]
+    if missing or not shown:
+        raise ValueError(
+            f"labels must be one or more of {sorted(set(explained), key=str)}, which are explained;"
+            f" got {shown}."
+        )
+    where = positions(info, attribution.ch_names)
+    means = [attribution.values[attribution.labels == label].mean(axis=0) for label in shown]
+    # One scale for all columns, so that they can be compared.
+    of_channels = [mean.sum(axis=0) for mean in means]
+    of_seconds = [mean.sum(axis=1) for mean in means]
+    limit = max(float(np.abs(values).max()) for values in of_channels) or 1.0
+    width = max(2.8, 0.3 * min(len(attribution.ch_names), _MOST_CHANNELS))
+    fig, grid = plt.subplots(
+        2,
+        len(shown),
+        figsize=(1.0 + width * len(shown), 4.6),
+        height_ratios=[1.7, 1.0],
+        layout="constrained",
+        squeeze=False,
+        sharey="row" if where is None else False,
+    )
+    for k, label in enumerate(shown):
+        chosen = attribution.labels == label
+        n = int(chosen.sum())
+        change = float((attribution.log_odds - attribution.baseline_log_odds)[chosen].mean())
+        name = f"{label} ({n} epoch{'s' * (n > 1)}, {change:+z.2f} in all)"
+        if where is not None:
+            image, _ = mne.viz.plot_topomap(
+                of_channels[k],
+                where,
+                axes=grid[0, k],
+                cmap="RdBu_r",
+                vlim=(-limit, limit),
+                show=False,
+            )
+        else:
+            order = np.argsort(-np.abs(of_channels[k]), kind="stable")[:_MOST_CHANNELS]
+            _bars(grid[0, k], of_channels[k][order], [attribution.ch_names[c] for c in order])
+        grid[0, k].set_title(name, fontsize="medium")
+        seconds = [str(second) for second in range(len(of_seconds[k]))]
+        _bars(grid[1, k], of_seconds[k], seconds)
+        grid[1, k].set_xlabel("Second")
+    top = max(float(np.abs(values).max()) for values in of_seconds) or 1.0
+    for ax in grid[1]:
+        ax.set_ylim(-1.08 * top, 1.08 * top)
+    grid[1, 0].set_ylabel("Log-odds (nats)")
+    if where is None:
+        grid[0, 0].set_ylabel("Log-odds (nats)")
+    else:
+        fig.colorbar(image, ax=grid[0].tolist(), shrink=0.8, label="Log-odds (nats)")
+    if title is not None:
+        fig.suptitle(title, fontsize="medium", x=0.01, ha="left")
+    return finish(fig, show)
+
+
+def _bars(ax: Any, values: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Draw bars around zero, coloured by sign."""
+    colours = [VERMILION if value > 0 else BLUE for value in values]
+    ax.bar(range(len(values)), values, color=colours)
+    ax.axhline(0, color=GREY, lw=0.8)
+    ticks = range(0, len(values), max(1, -(-len(values) // 16)))
+    turned = len(names) > 8
+    ax.set_xticks(ticks, [names[k] for k in ticks], rotation=90 if turned else 0, fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
