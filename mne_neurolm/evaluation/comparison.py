@@ -171,9 +171,9 @@ def _figures(
 ) -> Iterator[tuple[Figure, str, str]]:
     """Draw the figures of a problem, with titles and captions."""
     from mne_neurolm.viz import (
+        plot_calibration,
         plot_comparison,
         plot_confusion,
-        plot_reliability,
         plot_subject_scores,
     )
 
@@ -210,7 +210,7 @@ def _figures(
             "share of the true class.",
         )
         yield (
-            plot_reliability(truth, proba, show=False),
+            plot_calibration(truth, proba, show=False),
             f"{row['title']}, reliability",
             "The same predictions: on the diagonal they are as often right as they are confident, "
             "below it they are overconfident. Below, how many have which confidence.",

@@ -3,7 +3,7 @@
 from mne_neurolm.viz.attention import plot_attention
 from mne_neurolm.viz.attribution import plot_attribution
 from mne_neurolm.viz.benchmark import plot_benchmark
-from mne_neurolm.viz.calibration import plot_reliability
+from mne_neurolm.viz.calibration import plot_calibration
 from mne_neurolm.viz.codes import plot_codebook, plot_codes
 from mne_neurolm.viz.embeddings import plot_embedding
 from mne_neurolm.viz.evaluation import plot_comparison, plot_subject_scores
@@ -24,7 +24,7 @@ __all__ = [
     "plot_embedding",
     "plot_mask",
     "plot_reconstruction",
-    "plot_reliability",
+    "plot_calibration",
     "plot_spectra",
     "plot_subject_scores",
     "plot_training",

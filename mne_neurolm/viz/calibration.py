@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_reliability(
+def plot_calibration(
     y_true: ArrayLike,
     proba: ArrayLike,
     *,

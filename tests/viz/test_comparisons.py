@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mne_neurolm.viz import plot_comparison, plot_reliability, plot_subject_scores
+from mne_neurolm.viz import plot_calibration, plot_comparison, plot_subject_scores
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_many_subjects_have_a_label_every_few() -> None:
 
 def test_reliability() -> None:
     proba = np.array([[0.6, 0.4], [0.3, 0.7], [0.1, 0.9], [0.95, 0.05]])
-    fig = plot_reliability([0, 0, 1, 0], proba, n_bins=5, show=False)
+    fig = plot_calibration([0, 0, 1, 0], proba, n_bins=5, show=False)
     upper, lower = fig.axes
     assert upper.get_title() == "Expected calibration error 0.312"
     points = upper.collections[-1].get_offsets()
@@ -110,7 +110,7 @@ def test_reliability() -> None:
 
 def test_reliability_on_given_axes() -> None:
     fig, axes = plt.subplots(2)
-    assert plot_reliability([0, 1], np.eye(2), axes=tuple(axes), title="T", show=False) is fig
+    assert plot_calibration([0, 1], np.eye(2), axes=tuple(axes), title="T", show=False) is fig
     assert axes[0].get_title() == "T" and not fig.legends
     with pytest.raises(ValueError, match="must be positions"):
-        plot_reliability(["a"], np.eye(1), show=False)
+        plot_calibration(["a"], np.eye(1), show=False)
