@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import mne
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import recall_score
 from sklearn.pipeline import Pipeline
@@ -53,10 +54,10 @@ def pipe_report(
         Their labels, as in the classifier's ``classes_``.
     groups : array-like, shape (n_epochs,) | None
         Whose epochs they are. With two subjects or more there are intervals of scores (bootstrap
-        over subjects) and a table by subject. ``None`` (default): neither.
+        over subjects) and scores by subject. ``None`` (default): neither.
     n_explained : int
-        Epochs, drawn at random, of which attention and attributions are computed, which takes about
-        as long as tuning on 30 times as many. Default 32; 0 leaves both out.
+        Epochs, drawn at random, of which attention and attributions are computed; an epoch takes
+        about as long as 30 of tuning. Default 32; 0 leaves both out.
     random_state : int
         Seed of that choice. Default 0.
     title : str
@@ -66,16 +67,16 @@ def pipe_report(
     -------
     report : mne.Report
         Scores, settings and versions; confusion matrix, reliability diagram, scores by subject;
-        codes of an epoch of each class, usage and meaning of codes, a reconstruction, hidden states
-        by class; where the model looks, and what channels and seconds add to its answers.
-        ``report.save("report.html")`` writes it.
+        codes of an epoch of each of up to four classes, usage and meaning of codes, a
+        reconstruction, hidden states of up to seven classes; where the model looks, and what
+        channels and seconds add to its answers. ``report.save("report.html")`` writes it.
 
     Raises
     ------
     TypeError
         If the pipeline is made of other steps, or ``epochs`` are no Epochs.
     ValueError
-        If labels or groups do not fit.
+        If labels or groups do not fit, a group is missing, or ``n_explained`` is below 0.
 
     Examples
     --------
@@ -97,22 +98,22 @@ def pipe_report(
     tokenizer, classifier = _steps(pipe)
     if not isinstance(epochs, mne.BaseEpochs):
         raise TypeError(f"epochs must be mne.Epochs, which know their electrodes; got {epochs!r}.")
-    truth, classes = np.asarray(y), classifier.classes_.tolist()
-    people = None if groups is None else np.asarray(groups)
-    unknown = sorted({str(label) for label in truth.tolist() if label not in classes})
-    if (
-        truth.shape != (len(epochs),)
-        or unknown
-        or (people is not None and people.shape != truth.shape)
-    ):
-        raise ValueError(
-            f"y must hold one of {classes} for each of {len(epochs)} epochs, and groups one entry "
-            f"each; got shape {truth.shape}, {'no' if people is None else len(people)} groups, and "
-            f"the unknown labels {unknown}."
-        )
+    if n_explained < 0:
+        raise ValueError(f"n_explained must be 0 (none) or more; got {n_explained}.")
     tokens = tokenizer.transform(epochs)
     if not isinstance(tokens, EEGTokens):
-        raise TypeError(f"The tokenizer must have output='tokens'; got {tokenizer.output!r}.")
+        raise TypeError(
+            "The tokenizer must give tokens: output='tokens', and set_output(transform='default'); "
+            f"got {type(tokens).__name__}."
+        )
+    truth, classes = np.asarray(y), classifier.classes_.tolist()
+    unknown = sorted({str(label) for label in truth.ravel().tolist() if label not in classes})
+    if truth.shape != (len(tokens),) or unknown:
+        raise ValueError(
+            f"y must hold one of {classes} for each of {len(tokens)} epochs; got shape "
+            f"{truth.shape}, and the unknown labels {unknown}."
+        )
+    people = None if groups is None else _people(groups, len(tokens))
     proba = classifier.predict_proba(tokens)
     report = mne.Report(title=title, verbose="error")
     report.add_html(_scores(truth, proba, classes, people), title="Scores", tags=("scores",))
@@ -131,6 +132,18 @@ def pipe_report(
             report.add_figure(fig, title=name, caption=caption, image_format="png", tags=(tag,))
             plt.close(fig)
     return report
+
+
+def _people(groups: ArrayLike, n_epochs: int) -> NDArray[Any]:
+    """Return whose epochs they are, as text, which can be sorted whatever it was."""
+    given = np.asarray(groups)
+    missing = given.ndim and bool(pd.isna(given).any())
+    if given.shape != (n_epochs,) or missing:
+        raise ValueError(
+            f"groups must hold one subject for each of {n_epochs} epochs; got shape {given.shape}"
+            f"{' with missing entries' if missing else ''}."
+        )
+    return np.array([str(subject) for subject in given.tolist()])
 
 
 def _steps(pipe: Any) -> tuple[NeuroLMTokenizer, NeuroLMClassifier]:
@@ -155,17 +168,19 @@ def _scores(
     positions = np.array([classes.index(label) for label in truth.tolist()])
     lines = [["metric", "score", "95% interval"]]
     intervals = {}
-    if people is not None:
+    if people is not None and len(np.unique(people)) > 1:
         intervals = subject_bootstrap([Unit(positions, [proba], people)])
     for metric in METRICS:
         ends = intervals.get(metric)
-        known = ends is not None and np.isfinite(ends.low)
-        text = f"{ends.low:.3f} to {ends.high:.3f}" if known and ends is not None else "–"
+        text = "–"
+        if ends is not None and np.isfinite(ends.low):
+            text = f"{ends.low:.3f} to {ends.high:.3f}"
         lines.append([metric.replace("_", " "), f"{scores[metric]:.3f}", text])
     error = expected_calibration_error(positions, proba)
     lines.append(["expected calibration error", f"{error:.3f}", "–"])
     counts = ", ".join(f"{np.sum(positions == k)} {label}" for k, label in enumerate(classes))
-    who = "" if people is None else f" of {len(np.unique(people))} subjects"
+    n_people = 0 if people is None else len(np.unique(people))
+    who = f" of {n_people} subject{'s' * (n_people > 1)}" if n_people else ""
     text = f"<p>{len(truth)} test epochs{who}: {escape(counts)}. Chance is "
     text += f"{1 / len(classes):.3f} in balanced accuracy.</p>{html_table(lines)}"
     if intervals:
@@ -180,12 +195,16 @@ def _settings(pipe: Pipeline, tokens: EEGTokens) -> str:
     tokenizer, classifier = _steps(pipe)
     task = classifier.task_
     lines = [["setting", "value"], ["question", task.prompt()]]
-    lines.append(["answers", ", ".join(text.strip() for text in task.answer_texts())])
+    texts = task.answer_texts()
+    said = [texts[number].strip() for number in classifier._answers]
+    pairs = [f"{label} = {text}" for label, text in zip(classifier.classes_, said, strict=True)]
+    lines.append(["classes and their answers", ", ".join(pairs)])
     lines.append(["channels", ", ".join(tokens.ch_names)])
     lines.append(["tokens", f"{tokens.n_channels} channels x {tokens.n_seconds} s"])
     lines.append(["temperature", f"{classifier.temperature_:.3g}"])
     for step in (tokenizer, classifier):
-        lines.append([type(step).__name__, repr(step)])
+        given = step.get_params(deep=False)
+        lines.append([type(step).__name__, ", ".join(f"{k}={v!r}" for k, v in given.items())])
     lines.append(["weights of the tokenizer", tokenizer.model_.encoder_id()])
     lines.append(["mne-neurolm", __version__])
     return html_table(lines + [[name, version(name)] for name in _PACKAGES])
@@ -194,8 +213,6 @@ def _settings(pipe: Pipeline, tokens: EEGTokens) -> str:
 def _predictions(
     truth: NDArray[Any], proba: NDArray[np.float64], classes: list, people: NDArray[Any] | None
 ) -> Iterator[tuple[Figure, str, str]]:
-    import pandas as pd
-
     from mne_neurolm.viz import plot_calibration, plot_confusion, plot_subject_scores
 
     positions = np.array([classes.index(label) for label in truth.tolist()])
@@ -245,28 +262,30 @@ def _codes(
             "Similar colours are similar codes: their order along the codebook's first principal "
             "component.",
         )
-    size = len(codebook)
-    patches = make_patches(epochs, verbose="error").reorder(tokens.channels[: tokens.n_channels])
+    patches = make_patches(epochs, on_missing=tokenizer.on_missing, verbose="error")
+    patches = patches.reorder(tokens.channels[: tokens.n_channels])
     yield (
-        plot_codebook(tokens, patches, codebook_size=size, info=epochs.info, show=False),
+        plot_codebook(tokens, patches, len(codebook), info=epochs.info, show=False),
         "Codebook",
         "How often codes occur in the test epochs, and the EEG where the five most frequent ones "
         "do: mean and quartiles of the waveform, spectrum beside that of all patches, and the "
         "share of each channel's tokens.",
     )
-    row = next(iter(first.values()))
-    decoded = tokenizer.inverse_transform(tokens[row])[0]
-    waves = patches.data[row].reshape(tokens.n_seconds, tokens.n_channels, -1)
-    original = waves.transpose(1, 0, 2).reshape(tokens.n_channels, -1)
-    yield (
-        plot_reconstruction(original, decoded, list(tokens.ch_names), show=False),
-        "Reconstruction",
-        "The decoder's waveform from the codes of an epoch, z-scored over the epoch, and the "
-        "original, z-scored.",
-    )
+    lively = np.flatnonzero(np.ptp(patches.data, axis=(1, 2)) > 0)
+    if len(lively):
+        row = int(lively[0])
+        decoded = tokenizer.inverse_transform(tokens[row])[0]
+        waves = patches.data[row].reshape(tokens.n_seconds, tokens.n_channels, -1)
+        original = waves.transpose(1, 0, 2).reshape(tokens.n_channels, -1)
+        yield (
+            plot_reconstruction(original, decoded, list(tokens.ch_names), show=False),
+            "Reconstruction",
+            "The decoder's waveform from the codes of an epoch, z-scored over the epoch, and the "
+            "original, z-scored.",
+        )
     states = tokens.hidden.mean(axis=1)
     groups = {str(k): states[truth == k] for k in classes if (truth == k).any()}
-    if len(groups) <= 7 and len(states) >= 4:
+    if len(groups) <= 7 and len(states) >= 4 and np.ptp(states, axis=0).any():
         yield (
             plot_embedding(groups, show=False),
             "Hidden states",

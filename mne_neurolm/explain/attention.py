@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
+
+from mne_neurolm.models.scoring import check_text
 
 if TYPE_CHECKING:
     from mne_neurolm.classifier import NeuroLMClassifier
@@ -74,12 +78,13 @@ def answer_attention(
     Returns
     -------
     attention : AnswerAttention
-        Weights in float32, whatever the classifier computes in.
+        Weights in float32, of hidden states in the precision that the classifier encodes with. The
+        model is in evaluation mode afterwards.
 
     Raises
     ------
     ValueError
-        If there are no epochs, or they do not suit the classifier.
+        If there are no epochs, or they do not suit the classifier, or ``batch_size`` is below 1.
 
     Notes
     -----
@@ -104,12 +109,13 @@ def answer_attention(
     tokens = classifier._as_tokens(X, model, classifier._encoder_id)
     if not len(tokens):
         raise ValueError("X has no epochs; pass one or more.")
-    if batch_size < 1:
+    if index(batch_size) < 1:
         raise ValueError(f"batch_size must be 1 or more; got {batch_size}.")
     prompt = list(classifier.net_.module_.prompt)
     device = model.device
     channels = torch.from_numpy(tokens.channels).to(device)
     times = torch.from_numpy(tokens.times).to(device)
+    check_text(model, times, prompt, 0)
     ids = torch.tensor(prompt, device=device)
     text_tokenizer = model.text_tokenizer
     assert text_tokenizer is not None, "it has encoded the question"
@@ -117,10 +123,16 @@ def answer_attention(
     found = []
     starts = range(0, len(tokens), batch_size)
     for start in tqdm(starts, desc="attention", disable=not progress, leave=False):
-        hidden = torch.from_numpy(tokens.hidden[start : start + batch_size]).to(device)
+        hidden = torch.from_numpy(tokens.hidden[start : start + batch_size]).float().to(device)
         out = model(hidden, channels, times, ids, output_attentions=True)
         of_layers = [weights[:, :, -1].float().mean(dim=1) for weights in out.attentions]
         found.append(torch.stack(of_layers, dim=1).cpu().numpy())
-    words = text_tokenizer.convert_ids_to_tokens(prompt)
-    shown = tuple(str(word).replace("Ġ", " ").replace("Ċ", "\\n") for word in words)
-    return AnswerAttention(np.concatenate(found), tokens.ch_names, tokens.n_seconds, shown)
+    words = _words([text_tokenizer.decode([token]) for token in prompt])
+    return AnswerAttention(np.concatenate(found), tokens.ch_names, tokens.n_seconds, words)
+
+
+def _words(decoded: Sequence[str]) -> tuple[str, ...]:
+    """Return what tokens are called: a part of a character, which is no text alone, is a dot."""
+    return tuple(
+        word.replace("\n", "\\n").replace("\N{REPLACEMENT CHARACTER}", "·") for word in decoded
+    )

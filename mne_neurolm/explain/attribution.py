@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,8 +72,8 @@ def answer_attribution(
     X : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray
         As for its ``predict_proba``.
     labels : array-like, shape (n_epochs,) | None
-        The class to explain for each epoch, as in ``classes_``. ``None`` (default): the one that is
-        predicted.
+        The class to explain for each epoch, as in ``classes_``. ``None`` (default): the likeliest
+        one.
     reference : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray | None
         EEG of the same channels whose mean hidden state of each channel stands for nothing special,
         such as the training set. ``None`` (default): ``X`` itself, which then needs two epochs or
@@ -85,12 +86,16 @@ def answer_attribution(
     Returns
     -------
     attribution : AnswerAttribution
-        Computed in float32, whatever the classifier computes in.
+        Computed in float32, of hidden states in the precision that the classifier encodes with:
+        where that is bfloat16, ``predict_proba`` differs a little. The model is in evaluation mode
+        afterwards.
 
     Raises
     ------
     ValueError
         If there are too few epochs, channels differ, labels do not fit, or ``n_steps`` is below 1.
+    TypeError
+        If ``n_steps`` is no integer.
 
     Notes
     -----
@@ -121,14 +126,15 @@ def answer_attribution(
             f"reference has the channels {list(others.ch_names)}, X has {list(tokens.ch_names)}; "
             "pass EEG of the same channels in the same order."
         )
-    if n_steps < 1 or not len(tokens) or len(others) < (2 if reference is None else 1):
+    if index(n_steps) < 1 or not len(tokens) or len(others) < (2 if reference is None else 1):
         raise ValueError(
             f"There must be one epoch or more, two without a reference, and one step or more; got "
             f"{len(tokens)} epochs, {len(others)} of reference and n_steps={n_steps}."
         )
     wanted = _class_numbers(classifier, labels, len(tokens))
-    means = others.hidden.reshape(-1, others.n_channels, others.hidden.shape[2]).mean(axis=0)
-    start = torch.from_numpy(np.tile(means, (tokens.n_seconds, 1))).to(model.device)
+    shape = -1, others.n_channels, others.hidden.shape[2]
+    means = others.hidden.reshape(shape).mean(axis=0, dtype=np.float64)
+    start = torch.from_numpy(np.tile(means, (tokens.n_seconds, 1))).float().to(model.device)
     channels = torch.from_numpy(tokens.channels).to(model.device)
     times = torch.from_numpy(tokens.times).to(model.device)
 
@@ -144,7 +150,7 @@ def answer_attribution(
     # Middles of equal parts of the path.
     share = ((torch.arange(n_steps, device=model.device) + 0.5) / n_steps)[:, None, None]
     for i in tqdm(range(len(tokens)), desc="attribution", disable=not progress, leave=False):
-        end = torch.from_numpy(tokens.hidden[i]).to(model.device)
+        end = torch.from_numpy(tokens.hidden[i]).float().to(model.device)
         with torch.no_grad():
             after = scores(end[None]).double().cpu()[0]
         k = int(after.argmax()) if wanted is None else int(wanted[i])
@@ -176,7 +182,7 @@ def _class_numbers(
     if labels is None:
         return None
     given, classes = np.asarray(labels), classifier.classes_.tolist()
-    unknown = sorted({str(label) for label in given.tolist() if label not in classes})
+    unknown = sorted({str(label) for label in given.ravel().tolist() if label not in classes})
     if given.shape != (n_epochs,) or unknown:
         raise ValueError(
             f"labels must hold one of {classes} for each of {n_epochs} epochs; got shape "

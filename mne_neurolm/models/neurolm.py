@@ -258,8 +258,9 @@ class NeuroLM(PreTrainedModel):
         -------
         outputs : transformers.modeling_outputs.BaseModelOutputWithPast
             ``last_hidden_state`` (B, L, D) and, on request, ``past_key_values``, and
-            ``attentions``, for each layer (B, n_heads, L, L). Apply :meth:`logits` to the rows that
-            are needed: the full head is 58496 wide.
+            ``attentions``, for each layer (B, n_heads, L, L), the last axis with what ``past`` has
+            before it. Apply :meth:`logits` to the rows that are needed: the full head is 58496
+            wide.
         """
         self._require_language_model()
         embeddings: list[Tensor] = []

@@ -58,7 +58,7 @@ def answer_log_probs(
         If text is empty, has ids that are no text, or is longer than the language model's
         positions.
     """
-    _check_text(model, times, prompt, max(map(len, answers), default=1) - 1)
+    check_text(model, times, prompt, max(map(len, answers), default=1) - 1)
     for answer in answers:
         _check_ids(model, answer, "An answer")
     if not len(hidden):  # transformers can't reshape empty batches
@@ -138,7 +138,7 @@ def generate_text(
             "The model has no text tokenizer, so it cannot write; load one with "
             "mne_neurolm.models.text.load_text_tokenizer and set model.text_tokenizer."
         )
-    _check_text(model, times, prompt, max_new_tokens - 1)
+    check_text(model, times, prompt, max_new_tokens - 1)
     if not len(hidden):
         return []
     model.eval()
@@ -163,8 +163,25 @@ def generate_text(
     return [row[: row.index(eos)] if eos in row else row for row in written.tolist()]
 
 
-def _check_text(model: NeuroLM, times: Tensor, prompt: Sequence[int], n_more: int) -> None:
-    """Refuse a prompt that, with ``n_more`` tokens fed after it, does not fit the model."""
+def check_text(model: NeuroLM, times: Tensor, prompt: Sequence[int], n_more: int) -> None:
+    """Refuse a prompt that, with ``n_more`` tokens fed after it, does not fit the model.
+
+    Parameters
+    ----------
+    model : NeuroLM
+        The model.
+    times : Tensor of int64, shape (N,)
+        Second of each EEG token.
+    prompt : sequence of int
+        Text ids, ``[SEP]`` first.
+    n_more : int
+        Number of tokens.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, has ids that are no text, or is longer than the model's positions.
+    """
     _check_ids(model, prompt[1:], "The question")
     if not prompt or not 0 <= prompt[0] < model.text_vocab_size:
         raise ValueError("The prompt is empty or does not start with a text id; start with [SEP].")

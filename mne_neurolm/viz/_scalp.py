@@ -9,10 +9,15 @@ import numpy as np
 
 
 def positions(info: mne.Info | None, ch_names: Sequence[str]) -> mne.Info | None:
-    """Return an Info of just these channels in this order, None if one has no position."""
-    if info is None or not set(ch_names) <= set(info["ch_names"]):
+    """Return an Info of just these channels in this order, or None if they make no map.
+
+    A map needs two EEG electrodes or more, each at a place of its own.
+    """
+    if info is None or len(ch_names) < 2 or not set(ch_names) <= set(info["ch_names"]):
         return None
     own = mne.pick_info(info, [info["ch_names"].index(name) for name in ch_names])
     places = np.array([ch["loc"][:3] for ch in own["chs"]])
-    known = np.isfinite(places).all(axis=1) & places.any(axis=1)
-    return own if known.all() else None
+    known = np.isfinite(places).all() and places.any(axis=1).all()
+    alone = len(np.unique(places.round(4), axis=0)) == len(places)  # bipolar ones share an anode
+    is_eeg = set(own.get_channel_types()) == {"eeg"}
+    return own if known and alone and is_eeg else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import mne
@@ -34,8 +35,8 @@ def plot_attention(
     attention : AnswerAttention
         From :func:`mne_neurolm.explain.answer_attention`. Means over epochs are shown.
     info : mne.Info | None
-        Where electrodes are. Without it (default), or without positions of all channels, bars of
-        the channels take the place of scalp maps, the twelve most attended ones.
+        Where electrodes are. Without it (default), or without a place of its own for every channel,
+        bars of the channels take the place of scalp maps, the twelve most attended ones.
     layers : sequence of int | None
         Layers to show in rows, counted from 0. ``None`` (default): all up to six, or else six
         spread evenly.
@@ -63,7 +64,7 @@ def plot_attention(
     if layers is None:
         shown = np.unique(np.linspace(0, n_layers - 1, min(n_layers, 6)).round().astype(int))
     else:
-        shown = np.asarray(list(layers), dtype=int)
+        shown = np.array([index(layer) for layer in layers], dtype=int)
     if not shown.size or shown.min() < 0 or shown.max() >= n_layers:
         raise ValueError(
             f"layers must be one or more of 0 to {n_layers - 1}; got {shown.tolist()}."

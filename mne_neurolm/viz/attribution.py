@@ -36,8 +36,8 @@ def plot_attribution(
         From :func:`mne_neurolm.explain.answer_attribution`. For each class the mean is shown over
         the epochs of which it is explained.
     info : mne.Info | None
-        Where electrodes are. Without it (default), or without positions of all channels, bars of
-        the channels take the place of scalp maps, the twelve with the largest shares.
+        Where electrodes are. Without it (default), or without a place of its own for every channel,
+        bars of the channels take the place of scalp maps, the twelve with the largest shares.
     labels : sequence | None
         Classes to show, a column each. ``None`` (default): all that are explained.
     title : str | None
@@ -99,7 +99,7 @@ def plot_attribution(
         else:
             order = np.argsort(-np.abs(of_channels[k]), kind="stable")[:_MOST_CHANNELS]
             _bars(grid[0, k], of_channels[k][order], [attribution.ch_names[c] for c in order])
-        grid[0, k].set_title(name, fontsize="medium")
+        grid[0, k].set_title(name, fontsize="medium", parse_math=False)
         seconds = [str(second) for second in range(len(of_seconds[k]))]
         _bars(grid[1, k], of_seconds[k], seconds)
         grid[1, k].set_xlabel("Second")

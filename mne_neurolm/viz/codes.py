@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import mne
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MAX_HERTZ = 45.0  # below both power lines
+_MICROVOLTS = 1e6 * VOLTS_PER_UNIT
+_CHUNK = 8192  # patches at a time
 _COLUMNS = ("waveform", "spectrum", "scalp")
 
 
@@ -126,9 +129,9 @@ def plot_codes(
 def plot_codebook(
     tokens: EEGTokens,
     epochs: mne.BaseEpochs | Patches,
+    codebook_size: int,
     *,
     codes: Sequence[int] | None = None,
-    codebook_size: int | None = None,
     info: mne.Info | None = None,
     title: str | None = None,
     show: bool = True,
@@ -140,14 +143,14 @@ def plot_codebook(
     tokens : EEGTokens
         What the tokenizer made of ``epochs``.
     epochs : mne.BaseEpochs | Patches
-        The epochs, or their patches.
+        The epochs, or their patches (:func:`mne_neurolm.patches.make_patches`).
+    codebook_size : int
+        Number of codes in the codebook, ``tokenizer.model_.config.codebook_size``.
     codes : sequence of int | None
         Codes to show, a row each. ``None`` (default): the five most frequent ones.
-    codebook_size : int | None
-        Number of codes in the codebook. ``None`` (default): the largest code and one more.
     info : mne.Info | None
-        Where electrodes are. ``None`` (default): that of the epochs. Without positions of all
-        channels there is no scalp map.
+        Where electrodes are. ``None`` (default): that of the epochs. Without a place of its own for
+        every channel there is no scalp map.
     title : str | None
         Title of the figure. Default: none.
     show : bool
@@ -164,7 +167,10 @@ def plot_codebook(
     Raises
     ------
     ValueError
-        If tokens and epochs do not belong together, or a code does not occur.
+        If tokens and epochs do not belong together, or a code does not occur or lies outside the
+        codebook.
+    TypeError
+        If ``epochs`` are neither, or codes are no integers.
 
     Examples
     --------
@@ -173,11 +179,20 @@ def plot_codebook(
     >>> from mne_neurolm.viz import plot_codebook
     >>> epochs = simulate_epochs(n_subjects=1, random_state=0)
     >>> tokens = NeuroLMTokenizer().fit_transform(epochs)
-    >>> fig = plot_codebook(tokens, epochs, codebook_size=1024, show=False)
+    >>> fig = plot_codebook(tokens, epochs, 1024, show=False)
     """
     import matplotlib.pyplot as plt
 
-    patches = epochs if isinstance(epochs, Patches) else make_patches(epochs, verbose="error")
+    if isinstance(epochs, Patches):
+        patches = epochs
+    elif isinstance(epochs, mne.BaseEpochs):
+        # The tokens say which channels are meant; others are not missed.
+        patches = make_patches(epochs, on_missing="ignore", verbose="error")
+    else:
+        raise TypeError(
+            f"epochs must be mne.Epochs or Patches; got {type(epochs).__name__}. make_patches "
+            "makes Patches of lists and arrays."
+        )
     patches = patches.reorder(tokens.channels[: tokens.n_channels])
     if patches.data.shape[:2] != tokens.codes.shape or (patches.channels != tokens.channels).any():
         raise ValueError(
@@ -186,7 +201,14 @@ def plot_codebook(
             f"{patches.n_seconds} s). Pass what the tokenizer was given."
         )
     counts = np.bincount(tokens.codes.ravel())
-    chosen = [int(c) for c in (np.argsort(-counts, kind="stable")[:5] if codes is None else codes)]
+    if len(counts) > codebook_size:
+        raise ValueError(
+            f"tokens have codes up to {len(counts) - 1}, but codebook_size is {codebook_size}; "
+            "pass that of the tokenizer that made them."
+        )
+    chosen = [
+        index(c) for c in (np.argsort(-counts, kind="stable")[:5] if codes is None else codes)
+    ]
     chosen = [c for c in chosen if codes is not None or counts[c]]
     absent = [c for c in chosen if not 0 <= c < len(counts) or not counts[c]]
     if absent or not chosen:
@@ -197,18 +219,17 @@ def plot_codebook(
     if info is None and not isinstance(epochs, Patches):
         info = epochs.info
     where = positions(info, tokens.ch_names)
-    microvolts = patches.data.astype(np.float64) * (1e6 * VOLTS_PER_UNIT)
-    hertz, of_all = _decibels(microvolts.reshape(-1, microvolts.shape[-1]))
+    hertz, of_all = _decibels(patches.data.reshape(-1, patches.data.shape[-1]))
 
     columns = _COLUMNS[: 2 if where is None else 3]
     fig = plt.figure(figsize=(2.9 * len(columns), 2.6 + 1.5 * len(chosen)), layout="constrained")
     rows: Any = fig.subfigures(2, 1, height_ratios=[2.6, 1.5 * len(chosen)])
     top, below = rows
-    plot_code_usage(tokens.codes, codebook_size or len(counts), axes=top.subplots(), show=False)
+    plot_code_usage(tokens.codes, codebook_size, axes=top.subplots(), show=False)
     grid = below.subplots(len(chosen), len(columns), squeeze=False)
     for panels, code in zip(grid, chosen, strict=True):
         there = tokens.codes == code
-        own = microvolts[there]
+        own = patches.data[there]
         _plot_waveform(panels[0], own, f"code {code}\n{len(own)} token{'s' * (len(own) > 1)}")
         panels[1].plot(hertz, of_all, color=GREY, lw=1.2, label="all patches")
         panels[1].plot(hertz, _decibels(own)[1], color=BLUE, lw=1.4, label="with this code")
@@ -244,18 +265,23 @@ def _order(codebook: NDArray[np.float64], tokens: EEGTokens) -> NDArray[np.float
     return rank / max(len(codebook) - 1, 1)
 
 
-def _decibels(waveforms: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return frequencies, and the mean power of waveforms (n, n_times) in µV as decibels."""
-    hertz, power = periodogram(waveforms, SFREQ, window="hann", detrend="constant")
+def _decibels(patches: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return frequencies, and the mean power of patches (n, 200) as decibels re 1 µV²/Hz."""
+    total: Any = 0.0
+    for start in range(0, len(patches), _CHUNK):  # all at once would take many times their space
+        part = patches[start : start + _CHUNK].astype(np.float64) * _MICROVOLTS
+        hertz, power = periodogram(part, SFREQ, window="hann", detrend="constant")
+        total = total + power.sum(axis=0)
     low = (hertz >= 1) & (hertz <= _MAX_HERTZ)
-    return hertz[low], 10 * np.log10(np.maximum(power.mean(axis=0)[low], 1e-12))
+    return hertz[low], 10 * np.log10(np.maximum(total[low] / len(patches), 1e-12))
 
 
-def _plot_waveform(ax: Axes, own: NDArray[np.float64], label: str) -> None:
+def _plot_waveform(ax: Axes, own: NDArray[np.float32], label: str) -> None:
+    microvolts = own.astype(np.float64) * _MICROVOLTS
     times = np.arange(own.shape[1]) / SFREQ
-    low, high = np.quantile(own, [0.25, 0.75], axis=0)
+    low, high = np.quantile(microvolts, [0.25, 0.75], axis=0)
     ax.fill_between(times, low, high, color=BLUE, alpha=0.2, lw=0)
-    ax.plot(times, own.mean(axis=0), color=BLUE, lw=1.4)
+    ax.plot(times, microvolts.mean(axis=0), color=BLUE, lw=1.4)
     ax.axhline(0, color=GREY, lw=0.5, zorder=0)
     ax.set_ylabel(label, fontsize="small")
 

@@ -39,12 +39,13 @@ def plot_embedding(
         ``words = model.backbone.get_input_embeddings().weight`` (paper, Figure 11), or hidden
         states by class or subject.
     method : "pca" | "tsne"
-        The two directions with most variance (default), of which distances can be read; or t-SNE
-        (van der Maaten and Hinton 2008), which keeps neighbours together and nothing else: neither
-        sizes of clusters nor distances between them mean anything.
+        The two directions with most variance (default), in which distances mean as much as the
+        plane holds of the variance; or t-SNE (van der Maaten and Hinton 2008), which keeps
+        neighbours together and nothing else: neither sizes of clusters nor distances between them
+        mean anything.
     max_points : int
-        As many vectors of each group are drawn at random and shown, so that groups count the same.
-        Default 500.
+        At most as many vectors of each group are drawn at random and shown, so that large groups do
+        not outweigh small ones. Default 500.
     random_state : int
         Seed of that choice and of t-SNE. Default 0.
     title : str | None
@@ -62,8 +63,11 @@ def plot_embedding(
     Raises
     ------
     ValueError
-        If there are no groups or more than seven, vectors differ in length or are not finite, there
-        are fewer than four, or the method is unknown.
+        If there are no groups or more than seven, vectors differ in length, have fewer than two
+        dimensions, are not finite or all the same, there are fewer than four, or the method is
+        unknown.
+    TypeError
+        If ``vectors`` is no mapping.
 
     Examples
     --------
@@ -80,6 +84,11 @@ def plot_embedding(
         raise ValueError(f"method must be 'pca' or 'tsne'; got {method!r}.")
     if max_points < 1:
         raise ValueError(f"max_points must be 1 or more; got {max_points}.")
+    if not isinstance(vectors, Mapping):
+        raise TypeError(
+            f"vectors must be a mapping of names to vectors, such as {{'EEG': tokens.hidden}}; got "
+            f"{type(vectors).__name__}."
+        )
     rng = np.random.default_rng(random_state)
     groups = {name: _some(name, values, max_points, rng) for name, values in vectors.items()}
     lengths = {name: array.shape[1] for name, array in groups.items()}
@@ -91,6 +100,8 @@ def plot_embedding(
     points = np.concatenate(list(groups.values()))
     if len(points) < 4:
         raise ValueError(f"There must be four vectors or more; got {len(points)}.")
+    if not np.ptp(points, axis=0).any():
+        raise ValueError("All vectors are the same; there is nothing to plot.")
     plane, labels, default = _project(points, method, random_state)
 
     fig, ax = get_axes(axes, (6.2, 5.0))
@@ -126,7 +137,8 @@ def _some(name: str, values: Any, max_points: int, rng: np.random.Generator) -> 
     array = np.asarray(values)
     if array.ndim < 2 or array.shape[-1] < 2 or not array.size:
         raise ValueError(
-            f"{name!r} must hold one or more vectors, shape (..., n_embd); got {array.shape}."
+            f"{name!r} must hold one or more vectors of two or more dimensions, shape (..., "
+            f"n_embd); got {array.shape}."
         )
     array = array.reshape(-1, array.shape[-1])
     if len(array) > max_points:
@@ -147,7 +159,7 @@ def _project(
     if method == "pca":
         pca = PCA(2, svd_solver="full")
         plane = pca.fit_transform(points)
-        share = np.nan_to_num(pca.explained_variance_ratio_)  # of vectors that are all the same
+        share = pca.explained_variance_ratio_
         labels = tuple(f"Component {k + 1} ({share[k]:.0%} of the variance)" for k in range(2))
         return plane, (labels[0], labels[1]), f"PCA, {share.sum():.0%} of the variance"
     perplexity = min(30.0, (len(points) - 1) / 3)

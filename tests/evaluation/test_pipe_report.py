@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import defaultdict
 from importlib.metadata import version
 
 import matplotlib
@@ -14,9 +15,17 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer, Task
+from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer, Task, viz
 from mne_neurolm.datasets import simulate_epochs
-from mne_neurolm.evaluation import METRICS, pipe_report, score_predictions
+from mne_neurolm.evaluation import (
+    METRICS,
+    expected_calibration_error,
+    pipe_report,
+    score_predictions,
+    subject_bootstrap,
+)
+from mne_neurolm.evaluation.intervals import Unit
+from mne_neurolm.explain import answer_attribution
 
 TASK = Task("state", "Rest <or> not?", {"rest": "No", "active": "Yes"})
 
@@ -49,9 +58,28 @@ def text_of(report: mne.Report) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", " ".join(report.html))).split())
 
 
-def test_everything_is_there(pipe, epochs, y, tmp_path) -> None:
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[tuple, dict]]]:
+    """Return what each figure was given."""
+    calls: dict[str, list[tuple[tuple, dict]]] = defaultdict(list)
+
+    def noting(name: str, plot):
+        def note(*arguments, **others):
+            calls[name].append((arguments, others))
+            return plot(*arguments, **others)
+
+        return note
+
+    for name in viz.__all__:
+        monkeypatch.setattr(viz, name, noting(name, getattr(viz, name)))
+    return calls
+
+
+def test_everything_is_there(pipe, epochs, y, tmp_path, drawn) -> None:
+    """With channels in another order, and what is shown is what was predicted."""
+    turned = epochs.copy().reorder_channels(["O1", "Pz", "Fz", "Cz"])
     people = epochs.metadata["subject"].to_numpy()
-    report = pipe_report(pipe, epochs, y, groups=people, n_explained=2, title="Mine")
+    report = pipe_report(pipe, turned, y, groups=people, n_explained=2, title="Mine")
     titles = [element.name for element in report._content]
     assert titles == [
         "Scores",
@@ -69,15 +97,68 @@ def test_everything_is_there(pipe, epochs, y, tmp_path) -> None:
     ]
     assert report.title == "Mine" and not plt.get_fignums(), "figures are closed"
     text = text_of(report)
-    scores = score_predictions(y, pipe.predict_proba(epochs), pipe.classes_)
+    proba = pipe.predict_proba(epochs)
+    truth = (y == "rest").astype(int)  # positions in classes_
+    scores = score_predictions(y, proba, pipe.classes_)
+    intervals = subject_bootstrap([Unit(truth, [proba], people)])
     for metric in METRICS:
-        name = metric.replace("_", " ")
-        assert re.search(rf"{name} {scores[metric]:z.3f} [-0-9.]+ to [-0-9.]+", text), metric
+        ends = intervals[metric]
+        row = f"{metric.replace('_', ' ')} {scores[metric]:.3f} {ends.low:.3f} to {ends.high:.3f}"
+        assert row in text
+    assert f"expected calibration error {expected_calibration_error(truth, proba):.3f}" in text
     assert "12 test epochs of 3 subjects: 6 active, 6 rest. Chance is 0.500" in text
-    assert "Rest <or> not?" in text and "answers No, Yes" in text and "4 channels x 4 s" in text
-    assert f"torch {version('torch')}" in text
+    assert "Rest <or> not?" in text and "active = Yes, rest = No" in text
+    assert "4 channels x 4 s" in text and f"torch {version('torch')}" in text
     report.save(tmp_path / "report.html", open_browser=False, verbose="error")
-    assert (tmp_path / "report.html").stat().st_size > 1e5
+
+    ((own, predicted, numbers), named) = drawn["plot_confusion"][0]
+    assert own.tolist() == truth.tolist() and predicted.tolist() == proba.argmax(1).tolist()
+    assert numbers == [0, 1] and named["names"] == ["active", "rest"]
+    np.testing.assert_allclose(drawn["plot_calibration"][0][0][1], proba, atol=1e-5)
+    table = drawn["plot_subject_scores"][0][0][0].set_index("subject")["balanced_accuracy"]
+    for subject in np.unique(people):
+        of_them = people == subject
+        known = score_predictions(y[of_them], proba[of_them], pipe.classes_)
+        assert table[str(subject)] == pytest.approx(known["balanced_accuracy"])
+    shown = [y[arguments[1]] for arguments, _ in drawn["plot_codes"]]
+    assert shown == ["active", "rest"]
+    (of_codes, of_patches, size), others = drawn["plot_codebook"][0]
+    assert size == 1024 and of_patches.ch_names == of_codes.ch_names and others["info"]
+    (original, decoded, names), _ = drawn["plot_reconstruction"][0]
+    expected = epochs[0].get_data(picks=names)[0]
+    assert np.corrcoef(original.ravel(), expected.ravel())[0, 1] > 0.999
+    tokens = pipe[0].transform(epochs)
+    np.testing.assert_allclose(decoded, pipe[0].inverse_transform(tokens[0])[0], atol=1e-3)
+    groups = drawn["plot_embedding"][0][0][0]
+    np.testing.assert_allclose(groups["rest"], tokens.hidden[y == "rest"].mean(1), atol=1e-3)
+    assert drawn["plot_attention"][0][0][1] and drawn["plot_attribution"][0][0][1]
+    attribution = drawn["plot_attribution"][0][0][0]
+    rows = np.sort(np.random.default_rng(0).choice(12, 2, replace=False))
+    again = answer_attribution(pipe[1], tokens[rows], reference=tokens)
+    np.testing.assert_allclose(attribution.values, again.values, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 epochs have flat channels:RuntimeWarning")
+def test_a_flat_epoch_and_one_subject(pipe, epochs, y) -> None:
+    """What can't be shown of an epoch is shown of another one."""
+    flat = epochs.copy()[:4]
+    flat._data[0] = 0
+    report = pipe_report(pipe, flat, y[:4], groups=["s"] * 4, n_explained=0)
+    assert "Reconstruction" in [element.name for element in report._content]
+    text = text_of(report)
+    assert "4 test epochs of 1 subject:" in text and "Intervals are" not in text
+
+
+def test_temperature_and_all_settings_are_told(epochs, y) -> None:
+    settings = {"dtype": "float32", "device": "cpu"}
+    classifier = NeuroLMClassifier(
+        TASK, "tiny-joint", tune=None, calibration="temperature", **settings
+    )
+    calibrated = make_pipeline(NeuroLMTokenizer(**settings), classifier).fit(epochs, y)
+    assert classifier.temperature_ != 1
+    text = text_of(pipe_report(calibrated, epochs, y, n_explained=0))
+    assert f"temperature {classifier.temperature_:.3g} " in text
+    assert all(f"{name}=" in text for name in classifier.get_params(deep=False))
 
 
 def test_without_groups_and_explanations(pipe, epochs, y) -> None:
@@ -97,8 +178,16 @@ def test_wrong_input(pipe, epochs, y) -> None:
         pipe_report(pipe, epochs.get_data(), y)
     with pytest.raises(ValueError, match=r"the unknown labels \['asleep'\]"):
         pipe_report(pipe, epochs, ["asleep", *y[1:]])
-    with pytest.raises(ValueError, match="one entry each; got shape .12,., 3 groups"):
+    with pytest.raises(ValueError, match=r"one subject for each of 12 epochs; got shape \(3,\)"):
         pipe_report(pipe, epochs, y, groups=[1, 2, 3])
+    with pytest.raises(ValueError, match=r"got shape \(12,\) with missing entries"):
+        pipe_report(pipe, epochs, y, groups=[1.0, np.nan] * 6)
+    with pytest.raises(ValueError, match=r"one subject for each of 12 epochs; got shape \(\)"):
+        pipe_report(pipe, epochs, y, groups=1)
+    with pytest.raises(ValueError, match=r"for each of 12 epochs; got shape \(\)"):
+        pipe_report(pipe, epochs, 1)
+    with pytest.raises(ValueError, match="n_explained must be 0 .none. or more; got -1"):
+        pipe_report(pipe, epochs, y, n_explained=-1)
     codes = make_pipeline(NeuroLMTokenizer(output="codes"), pipe[-1])
-    with pytest.raises(TypeError, match="must have output='tokens'; got 'codes'"):
+    with pytest.raises(TypeError, match="output='tokens', and set_output.*got ndarray"):
         pipe_report(Pipeline([("t", codes[0].fit(epochs)), ("c", pipe[-1])]), epochs, y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mne
 import pytest
 
-from mne_neurolm import NeuroLMClassifier
+from mne_neurolm import EEGTokens, NeuroLMClassifier, NeuroLMTokenizer
 from mne_neurolm.datasets import simulate_epochs
 
 
@@ -22,3 +22,9 @@ def classifier(epochs) -> NeuroLMClassifier:
     y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"}).to_numpy()
     asked = NeuroLMClassifier("workload", "tiny-joint", tune=None, dtype="float32", device="cpu")
     return asked.fit(epochs, y)
+
+
+@pytest.fixture(scope="package")
+def tokens(classifier, epochs) -> EEGTokens:
+    """Return the epochs' tokens."""
+    return NeuroLMTokenizer(classifier.model_, dtype="float32").fit_transform(epochs)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from mne_neurolm import NeuroLMTokenizer
 from mne_neurolm.explain import AnswerAttribution, answer_attribution
 from mne_neurolm.explain.attribution import _log_odds
 
@@ -48,15 +47,33 @@ def test_the_other_class_has_the_opposite_shares(classifier, epochs, attribution
     np.testing.assert_allclose(found.log_odds, -attribution.log_odds, atol=1e-6)
 
 
-def test_eeg_like_the_reference_has_no_share(classifier, epochs) -> None:
+def test_eeg_like_the_reference_has_no_share(classifier, tokens) -> None:
     """Tokens that are the reference's mean add nothing; the mean is taken per channel."""
-    tokens = NeuroLMTokenizer(classifier.model_, dtype="float32").fit_transform(epochs)
     shown = replace(tokens[:1], hidden=tokens.hidden[:1].copy())
     means = tokens.hidden.reshape(4, 4, 3, -1).mean(axis=(0, 1))
     shown.hidden[0, 3:6] = means  # the second second
     values = answer_attribution(classifier, shown, reference=tokens, n_steps=4).values
     np.testing.assert_allclose(values[0, 1], 0, atol=1e-6)
     assert (np.abs(values[0, [0, 2, 3]]) > 1e-5).all()
+
+
+def test_batches_precisions_and_modes_make_no_difference(classifier, tokens, attribution) -> None:
+    half = replace(tokens, hidden=tokens.hidden.astype(np.float16))
+    classifier.model_.train()
+    classifier.set_params(batch_size=3)
+    try:
+        with torch.no_grad():
+            found = answer_attribution(classifier, tokens)
+        assert not classifier.model_.training
+        np.testing.assert_allclose(found.values, attribution.values, atol=1e-4)
+        of_half = answer_attribution(classifier, half)
+    finally:
+        classifier.set_params(batch_size=32)
+    as_single = replace(half, hidden=half.hidden.astype(np.float32))
+    np.testing.assert_allclose(
+        of_half.values, answer_attribution(classifier, as_single).values, atol=1e-4
+    )
+    assert all(p.grad is None for p in classifier.model_.parameters())
 
 
 def test_log_odds_of_several_answers() -> None:
@@ -76,3 +93,7 @@ def test_wrong_input(classifier, epochs) -> None:
         answer_attribution(classifier, epochs, n_steps=0)
     with pytest.raises(ValueError, match=r"reference has the channels \['Fz', 'Cz'\]"):
         answer_attribution(classifier, epochs, reference=epochs.copy().pick(["Fz", "Cz"]))
+    with pytest.raises(ValueError, match=r"got shape \(\), and \['maybe'\] are no classes"):
+        answer_attribution(classifier, epochs, "maybe")
+    with pytest.raises(TypeError, match="integer"):
+        answer_attribution(classifier, epochs, n_steps=2.5)

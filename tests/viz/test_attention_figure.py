@@ -37,7 +37,7 @@ def test_shares(attention) -> None:
     assert fig.get_suptitle() == "Attention of the answer, mean over 2 epochs and heads"
 
 
-def test_scalp_maps_where_electrodes_are_known(attention) -> None:
+def test_scalp_maps_where_electrodes_are_known(attention, topomaps) -> None:
     info = mne.create_info(["Pz", "Fz", "Cz", "EOG"], 200.0, ["eeg"] * 3 + ["eog"])
     assert not any(ax.images for ax in plot_attention(attention, info, show=False).axes)
     places = {name: [0.0, 0.03 - 0.04 * i, 0.09] for i, name in enumerate(NAMES)}
@@ -46,6 +46,7 @@ def test_scalp_maps_where_electrodes_are_known(attention) -> None:
     (scalp,) = [ax for ax in fig.axes if ax.images]
     np.testing.assert_allclose(scalp.images[0].get_clim(), (6.25, 81.25), atol=1e-3)
     assert fig.get_suptitle() == "Mine"
+    assert topomaps == [{"Fz": 12.5, "Cz": 6.25, "Pz": 81.25}]
 
 
 def test_many_channels_and_layers() -> None:

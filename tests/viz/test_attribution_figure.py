@@ -38,10 +38,11 @@ def test_means_of_each_class(attribution) -> None:
     assert a_channels.get_title() == "a (1 epoch, +1.00 in all)"
     assert b_seconds.get_ylim() == a_seconds.get_ylim() == (-2.16, 2.16)
     for_it, against = (bar.get_facecolor() for bar in b_channels.patches[:2])
-    assert for_it != against and fig.get_suptitle() == "Mine"
+    assert for_it[0] > for_it[2] and against[2] > against[0], "red for it, blue against it"
+    assert fig.get_suptitle() == "Mine"
 
 
-def test_scalp_maps_share_a_scale(attribution) -> None:
+def test_scalp_maps_share_a_scale(attribution, topomaps) -> None:
     info = mne.create_info(["Pz", "Fz", "Cz"], 200.0, "eeg")
     assert not any(ax.images for ax in plot_attribution(attribution, info, show=False).axes)
     places = {name: [0.0, 0.03 - 0.04 * i, 0.09] for i, name in enumerate(NAMES)}
@@ -50,6 +51,9 @@ def test_scalp_maps_share_a_scale(attribution) -> None:
     maps = [ax for ax in fig.axes if ax.images]
     assert [ax.get_title()[0] for ax in maps] == ["a", "b"]
     assert {ax.images[0].get_clim() for ax in maps} == {(-2.0, 2.0)}
+    assert topomaps == [{"Fz": 0, "Cz": 1, "Pz": 0}, {"Fz": 2, "Cz": 0, "Pz": -1}]
+    red, _, blue = maps[0].images[0].get_cmap()(1.0)[:3]
+    assert red > 2 * blue, "what speaks for the class is red"
 
 
 @pytest.mark.parametrize("labels", [[], ["c"]])

@@ -10,6 +10,7 @@ import pytest
 from mne_neurolm.patches import Patches, make_patches
 from mne_neurolm.tokens import EEGTokens
 from mne_neurolm.viz import plot_codebook, plot_codes
+from mne_neurolm.viz._scalp import positions
 
 NAMES = ("Fz", "Cz", "Pz")
 CODES = np.array([[4, 4, 0, 4, 2, 2], [4, 1, 0, 4, 2, 2]])  # two epochs of two seconds
@@ -51,6 +52,8 @@ def test_codes(tokens) -> None:
     _, own = plt.subplots()
     last = plot_codes(tokens, -1, picks=["Pz", "Cz"], axes=own, title="Mine", show=False)
     assert last is own.figure and own.get_title(loc="left") == "Mine"
+    untitled = plot_codes(tokens, -1, show=False).axes[0]
+    assert untitled.get_title(loc="left") == "Epoch 1: 4 different codes in 6 tokens"
     assert [text.get_text() for text in own.texts] == ["0", "2", "1", "2"]
 
 
@@ -85,13 +88,15 @@ def test_no_such_codes(tokens) -> None:
 
 def test_codebook(tokens, epochs) -> None:
     """What is shown of code 4 is the sine that all its patches are, and where they are."""
-    fig = plot_codebook(tokens, epochs, codes=[4, 2], codebook_size=8, show=False)
+    fig = plot_codebook(tokens, epochs, 8, codes=[4, 2], show=False)
     usage, wave, spectrum, scalp = fig.axes[:4]
     assert usage.get_title().startswith("4 of 8 codes used by 12 tokens")
     assert wave.get_ylabel() == "code 4\n5 tokens"
     sine = 20 * np.sin(2 * np.pi * 10 * np.arange(200) / 200)
     mean = next(line for line in wave.lines if len(line.get_xdata()) == 200)
     np.testing.assert_allclose(mean.get_ydata(), sine, atol=0.02)
+    band = wave.collections[0].get_paths()[0].vertices
+    assert np.abs(band[:, 1]).max() == pytest.approx(20, abs=0.02), "all are alike: no width"
     everything, own = spectrum.lines
     hertz = own.get_xdata()
     assert hertz[0] == 1 and hertz[-1] == 45 and hertz[np.argmax(own.get_ydata())] == 10
@@ -105,31 +110,72 @@ def test_codebook(tokens, epochs) -> None:
 def test_codebook_without_positions(tokens, epochs) -> None:
     """Patches know no electrodes, but an Info may."""
     patches = make_patches(epochs, verbose="error")
-    plain = plot_codebook(tokens, patches, show=False)
+    plain = plot_codebook(tokens, patches, 8, show=False)
     assert not any(ax.images for ax in plain.axes)
     rows = [ax.get_ylabel() for ax in plain.axes if ax.get_ylabel().startswith("code ")]
     counts = ["code 4\n5 tokens", "code 2\n4 tokens", "code 0\n2 tokens", "code 1\n1 token"]
     assert rows == counts, "the most frequent ones that there are"
-    placed = plot_codebook(tokens, patches, info=epochs.info, title="Mine", show=False)
+    placed = plot_codebook(tokens, patches, 8, info=epochs.info, title="Mine", show=False)
     assert sum(bool(ax.images) for ax in placed.axes) == 4
     assert placed.get_suptitle() == "Mine"
+
+
+def test_maps_have_each_value_at_its_electrode(tokens, epochs, topomaps) -> None:
+    """Whatever the order of the Info's channels."""
+    info = epochs.copy().reorder_channels(["Pz", "Fz", "Cz"]).info
+    plot_codebook(tokens, epochs, 8, codes=[4], info=info, show=False)
+    assert topomaps == [{"Fz": 100, "Cz": 25, "Pz": 0}]
+
+
+@pytest.mark.parametrize("odd", ["one channel", "same place", "not EEG", "no place"])
+def test_what_makes_no_map(odd: str, epochs) -> None:
+    info, names = epochs.info.copy(), NAMES
+    if odd == "one channel":
+        names = ("Cz",)
+    elif odd == "same place":  # as of bipolar derivations that share an anode
+        info["chs"][0]["loc"][:3] = info["chs"][1]["loc"][:3]
+    elif odd == "not EEG":
+        info = mne.pick_info(info, [0, 1, 2])
+        info.set_channel_types({"Cz": "misc"}, on_unit_change="ignore")
+    else:
+        info["chs"][0]["loc"][:3] = 0
+    assert positions(info, names) is None
+    assert positions(epochs.info, NAMES) is not None
 
 
 def test_codebook_of_other_channels_in_order(tokens, epochs) -> None:
     """Epochs whose channels are in another order are brought to that of the tokens."""
     turned = epochs.copy().reorder_channels(["Pz", "Fz", "Cz"])
-    fig = plot_codebook(tokens, turned, codes=[4], show=False)
+    fig = plot_codebook(tokens, turned, 8, codes=[4], show=False)
     mean = next(line for line in fig.axes[1].lines if len(line.get_xdata()) == 200)
     assert np.ptp(mean.get_ydata()) == pytest.approx(40, abs=0.1)
 
 
 def test_what_does_not_belong_together(tokens, epochs) -> None:
     with pytest.raises(ValueError, match="were not made of these epochs"):
-        plot_codebook(tokens, epochs[:1], show=False)
+        plot_codebook(tokens, epochs[:1], 8, show=False)
     other = make_patches(epochs, verbose="error")
     other = Patches(other.data, other.channels + 1, other.times, other.ch_names)
     with pytest.raises(ValueError, match="were not made of these epochs"):
-        plot_codebook(tokens, other, show=False)
+        plot_codebook(tokens, other, 8, show=False)
     for codes in ([3], [99], []):
         with pytest.raises(ValueError, match="codes that occur in tokens"):
-            plot_codebook(tokens, epochs, codes=codes, show=False)
+            plot_codebook(tokens, epochs, 8, codes=codes, show=False)
+    with pytest.raises(ValueError, match="codes up to 4, but codebook_size is 3"):
+        plot_codebook(tokens, epochs, 3, show=False)
+    with pytest.raises(TypeError, match="must be mne.Epochs or Patches; got list"):
+        plot_codebook(tokens, [epochs], 8, show=False)
+    with pytest.raises(TypeError, match="integer"):
+        plot_codebook(tokens, epochs, 8, codes=[2.5], show=False)
+
+
+def test_a_channel_that_was_left_out_is_not_missed(tokens, epochs) -> None:
+    """The tokenizer may have been told to ignore it; the tokens say which channels are meant."""
+    more = epochs.copy().load_data()
+    extra = mne.create_info(["Weird9"], 200.0, "eeg")
+    with extra._unlock():
+        extra["highpass"], extra["lowpass"] = 0.1, 75.0
+    more.add_channels(
+        [mne.EpochsArray(np.zeros((2, 1, 400)), extra, verbose="error")], force_update_info=True
+    )
+    assert plot_codebook(tokens, more, 8, codes=[4], show=False)

@@ -66,8 +66,15 @@ def test_groups_count_the_same(groups) -> None:
         ({"a": np.eye(3)}, {}, "four vectors or more; got 3"),
         ({"a": np.eye(4)}, {"method": "umap"}, "must be 'pca' or 'tsne'; got 'umap'"),
         ({"a": np.eye(4)}, {"max_points": 0}, "must be 1 or more; got 0"),
+        ({"a": np.ones((6, 4))}, {"method": "tsne"}, "All vectors are the same"),
+        ({"a": np.ones((6, 1))}, {}, "two or more dimensions.*got .6, 1."),
     ],
 )
 def test_what_cannot_be_plotted(vectors: dict, arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plot_embedding(vectors, show=False, **arguments)
+
+
+def test_groups_need_names(groups) -> None:
+    with pytest.raises(TypeError, match="mapping of names to vectors.*got ndarray"):
+        plot_embedding(groups["EEG"], show=False)
