@@ -90,7 +90,7 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
         Share of the epochs that are held out, by ``groups`` if ``fit`` is given some. Nothing is
         held out unless ``patience`` or ``calibration="temperature"`` asks for it. Default 0.2.
     patience : int | None
-        Stop after this many epochs in a row without an improvement on what is held out, and take
+        Stop after this many passes in a row without an improvement on what is held out, and take
         the weights of the best. Default None: all ``max_epochs``.
     monitor : "loss" | "balanced_accuracy"
         What must improve: negative log-likelihood among the answers (default), or balanced

@@ -103,20 +103,20 @@ def tune_instructions(
     mix_tasks : bool
         Deal the epochs of all tasks evenly over the steps (default); the released code shuffles
         them together and pads. Within a step each epoch's answer counts by its tokens. False: steps
-        of one task, which leave each task to undo what the others did. They need fewer passes: a
-        step has one for each task, montage and length in it, which costs time on GPUs when batches
-        are small, or with sharded weights.
+        of one task, which leave each task to undo what the others did. They need fewer forward
+        passes: a step has one for each task, montage and length in it, which costs time on GPUs
+        when batches are small, or with sharded weights.
     phrasings : bool
         Ask in one of the task's wordings, drawn for every batch. Default True; False asks in the
         question's own only.
     validation : mapping of task to (X, y) | None
-        EEG of other people, as in ``data``, of all tasks or some. It is answered after every epoch.
+        EEG of other people, as in ``data``, of all tasks or some. It is answered after every pass.
         None (default): no validation.
     patience : int | None
-        A task that has not improved on its validation data for this many epochs in a row is left
-        out of those that follow; tuning ends when all are. The weights of the epoch with the best
+        A task that has not improved on its validation data for this many passes in a row is left
+        out of those that follow; tuning ends when all are. The weights of the pass with the best
         mean over the tasks are kept. Tasks without validation data stay to the end. Default None:
-        all epochs, and the weights of the last.
+        all ``config.max_epochs``, and the weights of the last.
     monitor : "loss" | "balanced_accuracy"
         What must improve: negative log-likelihood of the right answers among the task's, as a share
         of chance's (default), or balanced accuracy.
@@ -150,7 +150,7 @@ def tune_instructions(
     -------
     model : NeuroLM
         A tuned copy, in evaluation mode, to be given to :class:`NeuroLMClassifier` with
-        ``tune=None``, one classifier per task. ``model.history`` holds the losses per epoch, those
+        ``tune=None``, one classifier per task. ``model.history`` holds the losses per pass, those
         of the validation data as ``val_<task>_loss`` and ``val_<task>_balanced_accuracy``.
 
     Raises
