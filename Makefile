@@ -23,8 +23,9 @@ help: ## list the targets
 demo: $(VENV)/.installed-core ## simulate EEG, run the whole pipeline, write an HTML report
 	$(BIN)/python -m mne_neurolm.demo --out $(DEMO_OUT)
 
-test: lint ## everything a change must pass: lint, then the test suite
+test: lint ## everything a change must pass: lint, the test suite, the examples of docstrings
 	$(BIN)/python -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules mne_neurolm
 
 lint: $(VENV)/.installed-test ## ruff, mypy, codespell
 	$(BIN)/ruff check .

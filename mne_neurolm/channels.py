@@ -121,6 +121,12 @@ def clean_channel_name(name: str) -> str:
     -------
     name : str
         A name in :data:`CHANNELS`, or what is left of ``name`` when it is not in there.
+
+    Examples
+    --------
+    >>> from mne_neurolm.channels import clean_channel_name
+    >>> clean_channel_name("EEG Fp1-REF"), clean_channel_name("fp1.")
+    ('FP1', 'FP1')
     """
     cleaned = re.sub(r"\s*-\s*", "-", name.translate(_DASHES)).strip("._ \t")
     cleaned = _PREFIX.sub("", cleaned).strip("._ \t")
@@ -149,6 +155,12 @@ def channel_index(name: str) -> int:
     ------
     ValueError
         If the name is not in the vocabulary.
+
+    Examples
+    --------
+    >>> from mne_neurolm.channels import CHANNELS, channel_index
+    >>> CHANNELS[channel_index("EEG Cz-LE")]
+    'CZ'
     """
     cleaned = clean_channel_name(name)
     row = _ROWS.get(cleaned.upper())
@@ -189,6 +201,14 @@ def match_channels(info: mne.Info, *, on_missing: str = "raise") -> ChannelMatch
     ------
     ValueError
         If there are unknown channels and ``on_missing="raise"``, or if no EEG channel is left.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm.channels import match_channels
+    >>> info = mne.create_info(["EEG Fz-REF", "EEG Cz-REF", "ECG"], 200.0, ["eeg", "eeg", "ecg"])
+    >>> match_channels(info).ch_names
+    ('EEG Fz-REF', 'EEG Cz-REF')
     """
     if on_missing not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_missing must be 'raise', 'warn' or 'ignore', got {on_missing!r}.")

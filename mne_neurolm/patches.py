@@ -167,6 +167,14 @@ def make_patches(
     RuntimeWarning
         If Epochs were filtered too narrowly (high-pass above 1 Hz, low-pass below 40 Hz) or not
         high-pass filtered at all, if channels are flat in some epochs, or if channels are clipped.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.patches import make_patches
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=2, random_state=0)
+    >>> make_patches(epochs.pick(["Cz", "Pz"])).data.shape  # epochs, channels x 4 s, samples
+    (2, 8, 200)
     """
     with nullcontext() if verbose is None else use_log_level(verbose):
         epochs = _as_epochs_list(X)

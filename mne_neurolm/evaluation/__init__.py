@@ -8,7 +8,7 @@ from mne_neurolm.evaluation.intervals import subject_bootstrap
 from mne_neurolm.evaluation.methods import Method, linear_probe
 from mne_neurolm.evaluation.metrics import METRICS, score_predictions
 from mne_neurolm.evaluation.moabb_files import moabb_contexts, moabb_pipelines
-from mne_neurolm.evaluation.pipe_report import pipe_report
+from mne_neurolm.evaluation.pipeline_report import pipe_report
 from mne_neurolm.evaluation.problem import Fold, Problem, make_folds
 from mne_neurolm.evaluation.published import published_results
 from mne_neurolm.evaluation.report import demo_report

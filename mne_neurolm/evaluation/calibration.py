@@ -56,6 +56,13 @@ def reliability_curve(y_true: ArrayLike, proba: ArrayLike, *, n_bins: int = N_BI
     ------
     ValueError
         If shapes do not match, or there is no epoch or bin.
+
+    Examples
+    --------
+    >>> from mne_neurolm.evaluation import reliability_curve
+    >>> curve = reliability_curve([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], n_bins=2)
+    >>> curve.counts.tolist(), curve.accuracy.round(2).tolist()
+    ([0, 3], [nan, 0.67])
     """
     truth, p = np.asarray(y_true), np.asarray(proba, dtype=np.float64)
     if p.ndim != 2 or truth.shape != (len(p),) or truth.dtype.kind not in "iu" or not len(p):

@@ -87,6 +87,16 @@ def subject_bootstrap(
     References
     ----------
     Efron and Tibshirani (1993), An introduction to the bootstrap, chapter 13 (percentile interval).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm.evaluation import subject_bootstrap
+    >>> from mne_neurolm.evaluation.intervals import Unit
+    >>> truth, subjects = np.array([0, 1, 0, 1]), np.array(["a", "a", "b", "b"])
+    >>> proba = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
+    >>> subject_bootstrap([Unit(truth, [proba], subjects)])["balanced_accuracy"]
+    Interval(low=0.5, high=1.0)
     """
     if not units:
         raise ValueError("There is nothing to score: give one unit or more.")

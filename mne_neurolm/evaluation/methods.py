@@ -148,6 +148,16 @@ def linear_probe(
     -------
     pipeline : sklearn.pipeline.Pipeline
         Unfitted. Its X is an :class:`mne_neurolm.EEGTokens`.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLMTokenizer
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import linear_probe
+    >>> epochs = simulate_epochs(n_subjects=2, n_epochs_per_subject=4, random_state=0)
+    >>> tokens = NeuroLMTokenizer().fit_transform(epochs)
+    >>> linear_probe(8, n_components=4).fit(tokens, epochs.metadata["state"]).predict(tokens).shape
+    (8,)
     """
     readout = ("logisticregression", LogisticRegression(C=C, max_iter=2000))
     if pool_channels:

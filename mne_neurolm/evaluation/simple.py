@@ -211,6 +211,13 @@ def chance_classifier() -> DummyClassifier:
     -------
     classifier : sklearn.dummy.DummyClassifier
         Unfitted. It predicts the training set's class frequencies for every epoch.
+
+    Examples
+    --------
+    >>> from mne_neurolm.evaluation import chance_classifier
+    >>> chance = chance_classifier().fit([[0], [0], [0]], ["a", "a", "b"])
+    >>> chance.predict_proba([[0]]).round(2).tolist()
+    [[0.67, 0.33]]
     """
     return DummyClassifier(strategy="prior")
 

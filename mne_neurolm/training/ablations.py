@@ -126,6 +126,12 @@ def get_ablation(name: str) -> Ablation:
     ------
     ValueError
         If there is none of that name.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.ablations import get_ablation
+    >>> get_ablation("temporal-only").changes
+    {'tokenizer': {'model.reconstruction': 'temporal'}}
     """
     if name not in ABLATIONS:
         raise ValueError(f"Unknown ablation {name!r}; choose one of {', '.join(ABLATIONS)}.")

@@ -60,6 +60,12 @@ class TrainingConfig:
         Seed of everything random.
     progress : bool
         Show a progress bar with the time left.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training import TrainingConfig
+    >>> TrainingConfig(max_epochs=3, lr=1e-3).min_lr
+    5e-05
     """
 
     max_epochs: int
@@ -382,6 +388,13 @@ def recipe(stage: str, preset: str) -> RunConfig:
     ------
     ValueError
         If there is no such stage or size.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.config import recipe
+    >>> config = recipe("tokenizer", "b")
+    >>> config.training.max_epochs, config.training.batch_size
+    (50, 512)
     """
     if stage not in ALL_STAGES:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(ALL_STAGES)}.")

@@ -160,6 +160,14 @@ def tuning_loss(
     loss : Tensor, shape ()
         -Σ ((1 - ε) (log p_right + c log q_right) + ε mean_k (log p_k + c log q_k)) / Σ tokens of
         the right answers, where q_k = p_k / Σ p over the answers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurolm.training.regularization import tuning_loss
+    >>> log_probs = torch.log(torch.tensor([[0.2, 0.1], [0.1, 0.3]]))
+    >>> tuning_loss(log_probs, torch.tensor([0, 1]), [1, 1]).round(decimals=3)
+    tensor(1.4070)
     """
     counts = torch.as_tensor(lengths, device=labels.device)
     if contrast:

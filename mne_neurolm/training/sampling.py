@@ -50,6 +50,14 @@ def task_shares(
     Temperature-scaled mixing is that of Raffel et al., Exploring the limits of transfer learning
     with a unified text-to-text transformer (2020), section 3.5.2, where T = 2 was the best without
     a limit on sizes; multilingual BERT weights languages by n ** 0.7, which is T = 1.43.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.sampling import task_shares
+    >>> task_shares([900, 100], "temperature").round(2).tolist()
+    [0.75, 0.25]
+    >>> task_shares([900, 100], weights=[1.0, 9.0]).round(2).tolist()
+    [0.5, 0.5]
     """
     n = np.asarray(sizes, dtype=np.float64)
     if sampling not in SAMPLING:

@@ -56,6 +56,17 @@ def plot_attention(
     ------
     ValueError
         If a layer is not there.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLMClassifier
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.explain import answer_attention
+    >>> from mne_neurolm.viz import plot_attention
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"})
+    >>> classifier = NeuroLMClassifier("workload", "tiny-joint", tune=None).fit(epochs, y)
+    >>> fig = plot_attention(answer_attention(classifier, epochs), epochs.info, show=False)
     """
     import matplotlib.pyplot as plt
 

@@ -53,6 +53,11 @@ def plot_calibration(
     ------
     ValueError
         If shapes do not match.
+
+    Examples
+    --------
+    >>> from mne_neurolm.viz import plot_calibration
+    >>> fig = plot_calibration([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], show=False)
     """
     from mne_neurolm.evaluation.calibration import expected_calibration_error, reliability_curve
 

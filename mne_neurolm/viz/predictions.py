@@ -54,6 +54,13 @@ def plot_confusion(
     ------
     ValueError
         If the labels do not match.
+
+    Examples
+    --------
+    >>> from mne_neurolm.viz import plot_confusion
+    >>> fig = plot_confusion(["a", "b", "b"], ["a", "b", "a"], ["a", "b"], show=False)
+    >>> fig.axes[0].get_title()
+    '3 epochs, balanced accuracy 0.75'
     """
     truth, predicted = np.asarray(y_true), np.asarray(y_pred)
     tick_names = [str(label) for label in (labels if names is None else names)]

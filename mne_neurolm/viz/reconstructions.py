@@ -74,6 +74,16 @@ def plot_reconstruction(
     ------
     ValueError
         If shapes or names do not match, a value is not finite, or the original is constant.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLMTokenizer
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.viz import plot_reconstruction
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=2, random_state=0)
+    >>> tokenizer = NeuroLMTokenizer()
+    >>> decoded = tokenizer.inverse_transform(tokenizer.fit_transform(epochs))
+    >>> fig = plot_reconstruction(epochs.get_data()[0], decoded[0], epochs.info, show=False)
     """
     if isinstance(info_or_ch_names, mne.Info):
         ch_names = list(info_or_ch_names["ch_names"])

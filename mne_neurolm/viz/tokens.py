@@ -47,6 +47,13 @@ def plot_code_usage(
     ------
     ValueError
         If there are no codes, or some lie outside the codebook.
+
+    Examples
+    --------
+    >>> from mne_neurolm.viz import plot_code_usage
+    >>> fig = plot_code_usage([[3, 3, 1], [3, 2, 1]], 8, show=False)
+    >>> fig.axes[0].get_title()
+    '3 of 8 codes used by 6 tokens, perplexity 3'
     """
     flat = np.asarray(codes).ravel()
     if flat.size == 0 or flat.dtype.kind not in "iu":
@@ -122,6 +129,11 @@ def plot_mask(
     ------
     ValueError
         If ``times`` is empty or descends.
+
+    Examples
+    --------
+    >>> from mne_neurolm.viz import plot_mask
+    >>> fig = plot_mask([0, 0, 1, 1], n_text=3, show=False)  # two channels, two seconds
     """
     import torch
     from matplotlib.colors import ListedColormap
