@@ -51,11 +51,11 @@ def test_parts(attention) -> None:
 
 def test_words_of_any_alphabet(tokens) -> None:
     """Letters that the byte-pair encoding cuts into bytes are dots, not other letters."""
-    task = Task("q", "Schläft sie?", {"n": "No", "y": "Yes"})
+    task = Task("q", "Schläft jemand?", {"n": "No", "y": "Yes"})
     asked = NeuroLMClassifier(task, "tiny-joint", tune=None, dtype="float32", device="cpu")
     asked.fit(tokens, ["n", "y", "n", "y"])
     words = answer_attention(asked, tokens).words
-    assert "".join(words).replace("·", "") == "[SEP]Question: Schlft sie? Answer:"
+    assert "".join(words).replace("·", "") == "[SEP]Question: Schlft jemand? Answer:"
 
 
 def test_other_precisions_and_modes(classifier, tokens, attention) -> None:
