@@ -43,6 +43,8 @@ bench: $(VENV)/.installed-test ## run the benchmarks
 lowest: ## run the test suite with the oldest versions that pyproject.toml allows
 	test -x $(LOWEST)/bin/pip || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python tools/lowest.py test > $(LOWEST)/constraints.txt
+	# Braindecode takes any torchaudio, and 2.11.1 does not load beside torch 2.11.0.
+	echo "torchaudio==2.11.0" >> $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -c $(LOWEST)/constraints.txt -e ".[test]"
 	# Old releases deprecate other things than new ones; only the tested behaviour counts here.
 	$(LOWEST)/bin/python -m pytest $(PARALLEL) -W default::DeprecationWarning -W default::FutureWarning \
