@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ def get_axes(axes: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, A
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=figsize, layout="constrained")
+
+
+def picked_rows(ch_names: Sequence[str], picks: Sequence[str] | None) -> list[int]:
+    """Return which channels to show, by position."""
+    if picks is None:
+        return list(range(len(ch_names)))
+    unknown = [name for name in picks if name not in ch_names]
+    if unknown or not len(picks):
+        raise ValueError(
+            f"picks must name one or more of the channels {list(ch_names)}; {unknown} are not "
+            "among them."
+        )
+    return [ch_names.index(name) for name in picks]
 
 
 def finish(fig: Figure, show: bool) -> Figure:

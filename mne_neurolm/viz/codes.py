@@ -13,7 +13,7 @@ from scipy.signal import periodogram
 
 from mne_neurolm.patches import SFREQ, VOLTS_PER_UNIT, Patches, make_patches
 from mne_neurolm.tokens import EEGTokens
-from mne_neurolm.viz._figure import BLUE, GREY, finish, get_axes
+from mne_neurolm.viz._figure import BLUE, GREY, finish, get_axes, picked_rows
 from mne_neurolm.viz._scalp import positions
 from mne_neurolm.viz.tokens import plot_code_usage
 
@@ -82,12 +82,7 @@ def plot_codes(
     if not -len(tokens) <= epoch < len(tokens):
         raise IndexError(f"There are {len(tokens)} epochs, got epoch={epoch}.")
     names = list(tokens.ch_names)
-    unknown = [name for name in picks or [] if name not in names]
-    if unknown or (picks is not None and not len(picks)):
-        raise ValueError(
-            f"picks must name one or more of the channels {names}; {unknown} are not among them."
-        )
-    shown = [names.index(name) for name in (names if picks is None else picks)]
+    shown = picked_rows(names, picks)
     codes = tokens.codes[epoch].reshape(tokens.n_seconds, tokens.n_channels).T[shown]
     if codebook is None:
         value, label = np.bincount(tokens.codes.ravel()).astype(np.float64), "Tokens with this code"

@@ -9,7 +9,7 @@ import mne
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mne_neurolm.viz._figure import GREY, VERMILION, finish, get_axes
+from mne_neurolm.viz._figure import GREY, VERMILION, finish, get_axes, picked_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def plot_reconstruction(
     if not spread > 0:
         raise ValueError("original is constant; there is no waveform to plot.")
     before = (before - before.mean()) / spread
-    shown = _rows(ch_names, picks)
+    shown = picked_rows(ch_names, picks)
     correlations = [_correlation(x, y) for x, y in zip(before, after, strict=True)]
     explained = 1.0 - np.square(after - before).mean() / before.var()
     times = np.arange(before.shape[1]) / rate
@@ -212,7 +212,7 @@ def plot_spectra(
             f"column; got {before.shape}, {after.shape}, {len(names)} channel names and "
             f"frequencies of shape {hertz.shape}. Give one epoch."
         )
-    shown = _rows(names, picks)
+    shown = picked_rows(names, picks)
     if picks is None and len(names) > _MAX_PANELS:
         shown = np.linspace(0, len(names) - 1, _MAX_PANELS).round().astype(int).tolist()
     of_tokens = _mean([_correlation(x, y) for x, y in zip(before, after, strict=True)])
@@ -285,19 +285,6 @@ def _get_panels(axes: Axes | Sequence[Axes] | None, n: int) -> tuple[Figure, lis
     for ax in grid.ravel()[max(0, n - n_columns) : n]:
         ax.tick_params(labelbottom=True)
     return fig, grid.ravel()[:n].tolist()
-
-
-def _rows(ch_names: Sequence[str], picks: Sequence[str] | None) -> list[int]:
-    """Return which channels to show, by position."""
-    if picks is None:
-        return list(range(len(ch_names)))
-    unknown = [name for name in picks if name not in ch_names]
-    if unknown or not len(picks):
-        raise ValueError(
-            f"picks must name one or more of the channels {list(ch_names)}; {unknown} are not "
-            "among them."
-        )
-    return [ch_names.index(name) for name in picks]
 
 
 def _finite(
