@@ -116,10 +116,12 @@ def pipe_report(
     people = None if groups is None else _people(groups, len(tokens))
     proba = classifier.predict_proba(tokens)
     report = mne.Report(title=title, verbose="error")
-    report.add_html(_scores(truth, proba, classes, people), title="Scores", tags=("scores",))
-    report.add_html(_settings(pipe, tokens), title="Settings and versions", tags=("settings",))
+    positions = np.array([classes.index(label) for label in truth.tolist()])
+    report.add_html(_scores(positions, proba, classes, people), title="Scores", tags=("scores",))
+    settings = _settings(tokenizer, classifier, tokens)
+    report.add_html(settings, title="Settings and versions", tags=("settings",))
     parts = [
-        ("predictions", _predictions(truth, proba, classes, people)),
+        ("predictions", _predictions(positions, proba, classes, people)),
         ("codes", _codes(tokenizer, tokens, epochs, truth, classes)),
     ]
     if n_explained:
@@ -162,13 +164,16 @@ def _steps(pipe: Any) -> tuple[NeuroLMTokenizer, NeuroLMClassifier]:
 
 
 def _scores(
-    truth: NDArray[Any], proba: NDArray[np.float64], classes: list, people: NDArray[Any] | None
+    positions: NDArray[np.int64],
+    proba: NDArray[np.float64],
+    classes: list,
+    people: NDArray[Any] | None,
 ) -> str:
-    scores = score_predictions(truth, proba, classes)
-    positions = np.array([classes.index(label) for label in truth.tolist()])
+    scores = score_predictions([classes[k] for k in positions], proba, classes)
     lines = [["metric", "score", "95% interval"]]
+    n_people = 0 if people is None else len(np.unique(people))
     intervals = {}
-    if people is not None and len(np.unique(people)) > 1:
+    if people is not None and n_people > 1:
         intervals = subject_bootstrap([Unit(positions, [proba], people)])
     for metric in METRICS:
         ends = intervals.get(metric)
@@ -179,9 +184,8 @@ def _scores(
     error = expected_calibration_error(positions, proba)
     lines.append(["expected calibration error", f"{error:.3f}", "–"])
     counts = ", ".join(f"{np.sum(positions == k)} {label}" for k, label in enumerate(classes))
-    n_people = 0 if people is None else len(np.unique(people))
     who = f" of {n_people} subject{'s' * (n_people > 1)}" if n_people else ""
-    text = f"<p>{len(truth)} test epochs{who}: {escape(counts)}. Chance is "
+    text = f"<p>{len(positions)} test epochs{who}: {escape(counts)}. Chance is "
     text += f"{1 / len(classes):.3f} in balanced accuracy.</p>{html_table(lines)}"
     if intervals:
         text += (
@@ -191,8 +195,7 @@ def _scores(
     return text
 
 
-def _settings(pipe: Pipeline, tokens: EEGTokens) -> str:
-    tokenizer, classifier = _steps(pipe)
+def _settings(tokenizer: NeuroLMTokenizer, classifier: NeuroLMClassifier, tokens: EEGTokens) -> str:
     task = classifier.task_
     lines = [["setting", "value"], ["question", task.prompt()]]
     texts = task.answer_texts()
@@ -211,11 +214,13 @@ def _settings(pipe: Pipeline, tokens: EEGTokens) -> str:
 
 
 def _predictions(
-    truth: NDArray[Any], proba: NDArray[np.float64], classes: list, people: NDArray[Any] | None
+    positions: NDArray[np.int64],
+    proba: NDArray[np.float64],
+    classes: list,
+    people: NDArray[Any] | None,
 ) -> Iterator[tuple[Figure, str, str]]:
     from mne_neurolm.viz import plot_calibration, plot_confusion, plot_subject_scores
 
-    positions = np.array([classes.index(label) for label in truth.tolist()])
     predicted, numbers = proba.argmax(axis=1), list(range(len(classes)))
     names = [str(label) for label in classes]
     yield (

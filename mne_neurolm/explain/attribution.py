@@ -143,18 +143,17 @@ def answer_attribution(
 
     model.eval()
     with torch.no_grad():
-        before = scores(start[None]).double().cpu()[0]
+        before = _log_odds(scores(start[None]).double().cpu()[0])
     values = np.empty((len(tokens), tokens.n_seconds, tokens.n_channels))
-    log_odds, at_start = np.empty(len(tokens)), np.empty(len(tokens))
-    chosen = np.empty(len(tokens), dtype=np.int64)
+    log_odds, chosen = np.empty(len(tokens)), np.empty(len(tokens), dtype=np.int64)
     # Middles of equal parts of the path.
     share = ((torch.arange(n_steps, device=model.device) + 0.5) / n_steps)[:, None, None]
     for i in tqdm(range(len(tokens)), desc="attribution", disable=not progress, leave=False):
         end = torch.from_numpy(tokens.hidden[i]).float().to(model.device)
         with torch.no_grad():
-            after = scores(end[None]).double().cpu()[0]
+            after = _log_odds(scores(end[None]).double().cpu()[0])
         k = int(after.argmax()) if wanted is None else int(wanted[i])
-        chosen[i], log_odds[i], at_start[i] = k, _log_odds(after)[k], _log_odds(before)[k]
+        chosen[i], log_odds[i] = k, after[k]
         gradient = torch.zeros_like(end)
         for part in share.split(classifier.batch_size):
             path = (start + part * (end - start)).requires_grad_()
@@ -164,7 +163,7 @@ def answer_attribution(
         added = ((end - start) * gradient / n_steps).sum(dim=1)
         values[i] = added.double().cpu().numpy().reshape(tokens.n_seconds, tokens.n_channels)
     return AnswerAttribution(
-        values, classifier.classes_[chosen], log_odds, at_start, tokens.ch_names
+        values, classifier.classes_[chosen], log_odds, before.numpy()[chosen], tokens.ch_names
     )
 
 

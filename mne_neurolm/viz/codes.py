@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _MAX_HERTZ = 45.0  # below both power lines
 _MICROVOLTS = 1e6 * VOLTS_PER_UNIT
 _CHUNK = 8192  # patches at a time
-_COLUMNS = ("waveform", "spectrum", "scalp")
 
 
 def plot_codes(
@@ -216,12 +215,12 @@ def plot_codebook(
     where = positions(info, tokens.ch_names)
     hertz, of_all = _decibels(patches.data.reshape(-1, patches.data.shape[-1]))
 
-    columns = _COLUMNS[: 2 if where is None else 3]
-    fig = plt.figure(figsize=(2.9 * len(columns), 2.6 + 1.5 * len(chosen)), layout="constrained")
+    n_columns = 2 if where is None else 3  # waveform, spectrum, scalp
+    fig = plt.figure(figsize=(2.9 * n_columns, 2.6 + 1.5 * len(chosen)), layout="constrained")
     rows: Any = fig.subfigures(2, 1, height_ratios=[2.6, 1.5 * len(chosen)])
     top, below = rows
     plot_code_usage(tokens.codes, codebook_size, axes=top.subplots(), show=False)
-    grid = below.subplots(len(chosen), len(columns), squeeze=False)
+    grid = below.subplots(len(chosen), n_columns, squeeze=False)
     for panels, code in zip(grid, chosen, strict=True):
         there = tokens.codes == code
         own = patches.data[there]
