@@ -15,7 +15,7 @@ PARALLEL := -n $(CORES) --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint doc bench lowest clean
+.PHONY: help demo test lint doc linkcheck bench lowest clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,9 +33,13 @@ lint: $(VENV)/.installed-test ## ruff, mypy, codespell
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-doc: $(VENV)/.installed-doc ## build the documentation in doc/_build/html; warnings are errors
-	rm -rf doc/generated
+doc: $(VENV)/.installed-doc ## run the examples, build doc/_build/html, check its links; warnings are errors
+	rm -rf doc/generated doc/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html doc doc/_build/html
+	$(BIN)/python tools/check_links.py doc/_build/html
+
+linkcheck: $(VENV)/.installed-doc ## try the documentation's links to other sites (needs a network)
+	$(BIN)/python -m sphinx -b linkcheck doc doc/_build/linkcheck
 
 bench: $(VENV)/.installed-test ## run the benchmarks
 	$(BIN)/python benchmarks/bench.py
@@ -51,7 +55,7 @@ lowest: ## run the test suite with the oldest versions that pyproject.toml allow
 		-W default::PendingDeprecationWarning
 
 clean: ## remove what the other targets wrote, except the environments
-	rm -rf build dist doc/_build doc/generated $(DEMO_OUT) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist doc/_build doc/generated doc/auto_examples $(DEMO_OUT) .mypy_cache .pytest_cache .ruff_cache
 	find mne_neurolm tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per set of extras: quick when nothing changed, a new installation when the

@@ -184,6 +184,12 @@ class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
             Depends on ``output``: ``"tokens"``, :class:`EEGTokens`, which any scikit-learn
             estimator takes as a feature matrix; ``"codes"``, int64 (n_epochs, n_tokens);
             ``"embeddings"``, float32 (n_epochs, n_tokens, n_embd).
+
+        Raises
+        ------
+        ValueError
+            If the data can't be tokenized, or columns are asked for (``output="codes"``, or
+            scikit-learn's ``set_output``) and channels or length differ from those of ``fit``.
         """
         check_is_fitted(self, "model_")
         fitted = self.channels_[: len(self.ch_names_)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -10,14 +12,34 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from numpydoc.docscrape import NumpyDocString
 
 import mne_neurolm
 from mne_neurolm._version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 
+#: Public names whose examples do not run with the suite, and why.
+WITHOUT_RUNNING_EXAMPLE = {
+    "convert_checkpoint": "reads the released checkpoints, which have to be downloaded",
+    "datasets.from_moabb": "MOABB downloads the recordings",
+}
+
 if not (ROOT / "pyproject.toml").exists():
     pytest.skip("the tests run outside a clone of the repository", allow_module_level=True)
+
+
+def names_in_reference() -> list[str]:
+    reference = (ROOT / "doc" / "api.rst").read_text(encoding="utf-8")
+    return re.findall(r"^   ([\w.]+)$", reference, re.MULTILINE)
+
+
+def examples_of(name: str) -> list[doctest.Example]:
+    """Return the statements of the section Examples of a public name's docstring."""
+    module, _, attribute = f"mne_neurolm.{name}".rpartition(".")
+    documented = getattr(importlib.import_module(module), attribute)
+    section = NumpyDocString(inspect.getdoc(documented) or "")["Examples"]
+    return doctest.DocTestParser().get_examples("\n".join(section))
 
 
 def constraints() -> dict[str, str]:
@@ -77,13 +99,33 @@ def test_version_is_the_same_everywhere() -> None:
     "module", ["", "training", "datasets", "evaluation", "viz"], ids=lambda name: name or "top"
 )
 def test_every_public_name_is_in_the_reference(module: str) -> None:
-    reference = (ROOT / "doc" / "api.rst").read_text(encoding="utf-8")
-    listed = re.findall(r"^   ([\w.]+)$", reference, re.MULTILINE)
+    listed = names_in_reference()
     package = importlib.import_module(f"mne_neurolm.{module}".rstrip("."))
     public = {name for name in package.__all__ if callable(getattr(package, name))}
     assert public
     missing = public - {name.rpartition(".")[2] for name in listed}
     assert not missing, "add them to doc/api.rst"
+
+
+def test_every_public_name_has_an_example_that_runs() -> None:
+    pytest.importorskip("moabb", reason="MOABB is not installed")
+    listed = names_in_reference()
+    assert len(listed) > 100 and len(set(listed)) == len(listed)
+    without, not_running = [], []
+    for name in listed:
+        examples = examples_of(name)
+        running = [
+            example
+            for example in examples
+            if not example.options.get(doctest.SKIP)
+            and not example.source.startswith(("import ", "from "))
+        ]
+        if not examples:
+            without.append(name)
+        elif not any(example.want for example in running):  # an example shows what comes out
+            not_running.append(name)
+    assert not without, "add a section Examples to their docstrings"
+    assert not_running == list(WITHOUT_RUNNING_EXAMPLE)
 
 
 def test_files_named_in_the_documentation_exist() -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from textwrap import dedent
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from pages import run_page
 
-PAGE = Path(__file__).resolve().parents[2] / "doc" / "explaining.rst"
 
-
-def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as a reader copies them."""
     matplotlib.use("Agg", force=True)
     monkeypatch.chdir(tmp_path)
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"^\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text, re.MULTILINE)
-    assert len(blocks) == 5
-    names: dict = {}
-    for block in blocks:
-        exec(compile(dedent(block), str(PAGE), "exec"), names)
+    names, printed = run_page("explaining")
+    assert len(printed) == 5
     n_figures = len(plt.get_fignums())
     plt.close("all")
     assert n_figures == 5 and (tmp_path / "report.html").stat().st_size > 1e5
@@ -31,4 +24,4 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     missed = attribution.values.sum(axis=(1, 2))
     missed -= attribution.log_odds - attribution.baseline_log_odds
     assert np.abs(missed).max() < 0.01
-    assert capsys.readouterr().out.endswith("]\n")
+    assert printed[-1].endswith("]")
