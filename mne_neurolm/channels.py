@@ -20,7 +20,7 @@ import numpy as np
 from mne.utils import logger, warn
 from numpy.typing import NDArray
 
-# Row order of the released channel embedding; one line per region, left to right.
+#: The 139 rows of the released channel embedding, in its order; ``"pad"`` is no electrode.
 CHANNELS: tuple[str, ...] = tuple(
     """
     FP1 FPZ FP2
@@ -94,9 +94,24 @@ class ChannelMatch:
     picks : ndarray of int64, shape (n_chans,)
         Indices of the channels in the recording, ascending.
     indices : ndarray of int64, shape (n_chans,)
-        Their rows in :data:`CHANNELS`, all different.
+        Their rows in :data:`~mne_neurolm.channels.CHANNELS`, all different.
     ch_names : tuple of str
         Their names in the recording.
+
+    See Also
+    --------
+    mne_neurolm.channels.match_channels : Finds them.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm.channels import CHANNELS, match_channels
+    >>> info = mne.create_info(["VEOG", "Cz", "EEG Fp1-REF"], 200.0, ["eog", "eeg", "eeg"])
+    >>> match = match_channels(info)
+    >>> match.picks.tolist(), match.ch_names
+    ([1, 2], ('Cz', 'EEG Fp1-REF'))
+    >>> [CHANNELS[row] for row in match.indices]
+    ['CZ', 'FP1']
     """
 
     picks: NDArray[np.int64]
@@ -120,7 +135,8 @@ def clean_channel_name(name: str) -> str:
     Returns
     -------
     name : str
-        A name in :data:`CHANNELS`, or what is left of ``name`` when it is not in there.
+        A name in :data:`~mne_neurolm.channels.CHANNELS`, or what is left of ``name`` when it is
+        not in there.
 
     Examples
     --------
@@ -149,7 +165,7 @@ def channel_index(name: str) -> int:
     Returns
     -------
     index : int
-        Row in :data:`CHANNELS`, 0 to 138, never the row of ``'pad'``.
+        Row in :data:`~mne_neurolm.channels.CHANNELS`, 0 to 138, never the row of ``'pad'``.
 
     Raises
     ------

@@ -47,6 +47,31 @@ class Patches:
         Second of each token, counted from 0.
     ch_names : tuple of str
         The recording's own names of the channels, in the order of the tokens of one second.
+
+    Raises
+    ------
+    IndexError
+        If it is indexed with an epoch that is not there.
+    TypeError
+        If it is indexed with a tuple.
+
+    Notes
+    -----
+    ``len(patches)`` is the number of epochs. Indexing with an integer, a slice or an array gives
+    Patches of some of the epochs.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.patches import make_patches
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=3, random_state=0)
+    >>> patches = make_patches(epochs.pick(["Cz", "Pz"]))
+    >>> len(patches), patches.n_seconds, patches.n_channels
+    (3, 4, 2)
+    >>> patches.times.tolist()  # second outer, channel inner
+    [0, 0, 1, 1, 2, 2, 3, 3]
+    >>> patches[:2].data.shape
+    (2, 8, 200)
     """
 
     data: NDArray[np.float32]

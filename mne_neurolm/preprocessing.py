@@ -74,8 +74,17 @@ def prepare_raw(
 
     Examples
     --------
-    >>> raw = prepare_raw(raw, line_freq=50)  # doctest: +SKIP
-    >>> epochs = mne.make_fixed_length_epochs(raw, duration=4.0, preload=True)  # doctest: +SKIP
+    >>> import mne
+    >>> import numpy as np
+    >>> from mne_neurolm import prepare_raw
+    >>> noise = 1e-5 * np.random.default_rng(0).standard_normal((3, 20000))
+    >>> info = mne.create_info(["Fz", "Cz", "ECG"], 500.0, ["eeg", "eeg", "ecg"])
+    >>> raw = mne.io.RawArray(noise, info, verbose="warning")
+    >>> raw = prepare_raw(raw, line_freq=50.0, verbose="warning")
+    >>> raw.ch_names, raw.info["sfreq"], raw.info["lowpass"]
+    (['Fz', 'Cz'], 200.0, 75.0)
+    >>> len(mne.make_fixed_length_epochs(raw, duration=4.0, preload=True, verbose="warning"))
+    10
     """
     if not isinstance(raw, mne.io.BaseRaw):
         raise TypeError(

@@ -208,7 +208,18 @@ class Task:
         return f"Question: {self.question} Options: {listed} Answer: ("
 
     def answer_texts(self, order: Sequence[int] | None = None) -> list[str]:
-        """Return what completes the prompt for each label, in the order of ``labels``."""
+        """Return what completes the prompt for each label.
+
+        Parameters
+        ----------
+        order : sequence of int | None
+            As for :meth:`prompt`. None (default): as given.
+
+        Returns
+        -------
+        texts : list of str, length n_labels
+            In the order of ``labels``, whatever the order of the options.
+        """
         # The space before the end-of-text token is the released code's.
         if not self.has_letters:
             return [f" {text} " for text in self.answers.values()]
@@ -223,7 +234,23 @@ class Task:
         sep_token_id: int,
         order: Sequence[int] | None = None,
     ) -> EncodedTask:
-        """Return prompt and answers in ids of a text tokenizer; see :class:`EncodedTask`."""
+        """Return prompt and answers in ids of a text tokenizer.
+
+        Parameters
+        ----------
+        tokenizer : transformers.PreTrainedTokenizerFast
+            The text tokenizer.
+        sep_token_id : int
+            Id of ``[SEP]``, which the prompt starts with.
+        order : sequence of int | None
+            As for :meth:`prompt`. None (default): as given.
+
+        Returns
+        -------
+        encoded : EncodedTask
+            ``prompt``, a list of ids, and ``answers``, a list of them for each label, which end
+            with the end-of-text token.
+        """
         from .models.text import encode_text
 
         prompt = [sep_token_id, *encode_text(tokenizer, self.prompt(order))]

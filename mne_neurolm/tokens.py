@@ -33,7 +33,28 @@ class EEGTokens:
         Fingerprint of the encoder's weights.
     fitted_channels : ndarray of int64, shape (n_fitted_channels,) | None
         Rows of the channels that the tokenizer was fitted with. Features are columns without
-        names, so they are refused for another montage. None: any montage will do.
+        names, so they are refused for another montage. None (default): any montage will do.
+
+    Raises
+    ------
+    TypeError
+        If they are indexed with several axes.
+    ValueError
+        If ``np.asarray`` is called on tokens of another montage than ``fitted_channels``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm import NeuroLMTokenizer
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> tokens = NeuroLMTokenizer().fit_transform(epochs)
+    >>> tokens.codes.shape, tokens.hidden.shape  # 19 channels x 4 s
+    ((4, 76), (4, 76, 192))
+    >>> len(tokens[:2])
+    2
+    >>> np.asarray(tokens).shape, tokens.feature_names()[0]
+    ((4, 7296), 'Fp1_mean_000')
     """
 
     codes: np.ndarray
@@ -113,7 +134,13 @@ class EEGTokens:
         return features.reshape(self.shape).astype(dtype or self.dtype, copy=False)
 
     def feature_names(self) -> list[str]:
-        """Return names of the features, such as ``Cz_mean_017``."""
+        """Return names of the features.
+
+        Returns
+        -------
+        names : list of str, length n_channels * 2 * n_embd
+            Such as ``Cz_mean_017``: channel, statistic over time, hidden dimension.
+        """
         return feature_names(self.ch_names, self.hidden.shape[2])
 
 

@@ -113,8 +113,21 @@ def load_bids(
 
     Examples
     --------
+    >>> import tempfile
+    >>> import mne
+    >>> import numpy as np
+    >>> from mne_bids import BIDSPath, write_raw_bids
     >>> from mne_neurolm.datasets import load_bids
-    >>> epochs = load_bids("ds003478", label="group", tasks=["rest"])  # doctest: +SKIP
+    >>> noise = 1e-5 * np.random.default_rng(0).standard_normal((2, 12000))
+    >>> raw = mne.io.RawArray(noise, mne.create_info(["Fz", "Cz"], 200.0, "eeg"), verbose="error")
+    >>> raw.info["line_freq"] = 50
+    >>> _ = raw.set_annotations(mne.Annotations([5.0, 30.0], [20.0, 20.0], ["rest", "sums"]))
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     path = BIDSPath(subject="01", task="arithmetic", datatype="eeg", root=folder)
+    ...     _ = write_raw_bids(raw, path, format="BrainVision", allow_preload=True)
+    ...     epochs = load_bids(folder)
+    >>> epochs.metadata["label"].value_counts().to_dict()
+    {'rest': 5, 'sums': 5}
     """
     cutting = Cutting(
         duration=duration,

@@ -16,7 +16,9 @@ _ABOUT = ("dataset", "subject", "session", "run", "split", "file")  # columns of
 
 
 def to_braindecode(epochs: mne.BaseEpochs) -> BaseConcatDataset:
-    """Return epochs as a Braindecode dataset, the way back from :func:`to_epochs`.
+    """Return epochs as a Braindecode dataset.
+
+    The way back from :func:`~mne_neurolm.datasets.to_epochs`.
 
     Parameters
     ----------
@@ -40,9 +42,14 @@ def to_braindecode(epochs: mne.BaseEpochs) -> BaseConcatDataset:
 
     Examples
     --------
-    >>> from mne_neurolm.datasets import load_folder, to_braindecode
-    >>> dataset = to_braindecode(load_folder("recordings"))  # doctest: +SKIP
-    >>> x, y, _ = dataset[0]  # doctest: +SKIP
+    >>> from mne_neurolm.datasets import simulate_epochs, to_braindecode
+    >>> epochs = simulate_epochs(n_subjects=2, n_epochs_per_subject=4, random_state=0)
+    >>> dataset = to_braindecode(epochs)
+    >>> x, y, _ = dataset[0]
+    >>> len(dataset), x.shape, x.dtype
+    (8, (19, 800), dtype('float32'))
+    >>> sorted(dataset.split("subject"))
+    ['0', '1']
     """
     if epochs.metadata is None:
         raise ValueError(

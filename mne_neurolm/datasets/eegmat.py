@@ -63,8 +63,17 @@ def load_eegmat(
 
     Examples
     --------
-    >>> from mne_neurolm.datasets import load_eegmat
-    >>> epochs = load_eegmat("eegmat", subjects="train")  # doctest: +SKIP
+    >>> import tempfile
+    >>> import mne
+    >>> from mne_neurolm.datasets import load_eegmat, simulate_epochs
+    >>> simulated = simulate_epochs(1, 2, duration=62.0, random_state=0)  # in place of recordings
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     for number, data in enumerate(simulated.get_data(), start=1):
+    ...         raw = mne.io.RawArray(data, simulated.info)
+    ...         raw.export(f"{folder}/Subject03_{number}.edf")
+    ...     epochs = load_eegmat(folder, subjects=[3])
+    >>> epochs.metadata.groupby("file").size().to_dict(), epochs.event_id
+    ({'Subject03_1.edf': 29, 'Subject03_2.edf': 29}, {'rest': 0, 'arithmetic': 1})
     """
     names = None if subjects is None else _names(root, subjects)
     dataset = load(

@@ -39,9 +39,12 @@ def to_epochs(dataset: BaseConcatDataset) -> mne.EpochsArray:
 
     Examples
     --------
-    >>> from mne_neurolm.datasets import load, to_epochs
-    >>> epochs = to_epochs(load("workload", "eegmat", split="train"))  # doctest: +SKIP
-    >>> y = epochs.metadata["label"].to_numpy()  # doctest: +SKIP
+    >>> from mne_neurolm.datasets import simulate_epochs, to_braindecode, to_epochs
+    >>> epochs = simulate_epochs(n_subjects=2, n_epochs_per_subject=4, random_state=0)
+    >>> dataset = to_braindecode(epochs)
+    >>> of_one = to_epochs(dataset.split("subject")["1"])
+    >>> of_one.get_data().shape, sorted(of_one.metadata)
+    ((4, 19, 800), ['state', 'subject'])
     """
     import pandas as pd
 

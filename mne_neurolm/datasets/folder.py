@@ -88,8 +88,18 @@ def load_folder(
 
     Examples
     --------
+    >>> import tempfile
+    >>> import mne
+    >>> import numpy as np
     >>> from mne_neurolm.datasets import load_folder
-    >>> epochs = load_folder("sleep", duration=30.0, line_freq=50)  # doctest: +SKIP
+    >>> noise = 1e-5 * np.random.default_rng(0).standard_normal((2, 12000))
+    >>> raw = mne.io.RawArray(noise, mne.create_info(["Fz", "Cz"], 200.0, "eeg"), verbose="error")
+    >>> _ = raw.set_annotations(mne.Annotations([5.0, 30.0], [20.0, 20.0], ["rest", "task"]))
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     _ = raw.save(f"{folder}/anna_raw.fif")
+    ...     epochs = load_folder(folder, duration=4.0, line_freq=50)
+    >>> epochs.metadata["label"].value_counts().to_dict()
+    {'rest': 5, 'task': 5}
     """
     cutting = Cutting(
         duration=duration,

@@ -109,9 +109,20 @@ def load(
 
     Examples
     --------
-    >>> from mne_neurolm.datasets import load, to_epochs
-    >>> dataset = load("workload", "eegmat")  # doctest: +SKIP
-    >>> train = to_epochs(dataset.split("split")["train"])  # doctest: +SKIP
+    >>> import tempfile
+    >>> import mne
+    >>> from mne_neurolm.datasets import load, simulate_epochs
+    >>> simulated = simulate_epochs(1, 2, duration=62.0, random_state=0)  # in place of recordings
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     for number, data in enumerate(simulated.get_data(), start=1):
+    ...         raw = mne.io.RawArray(data, simulated.info)
+    ...         raw.export(f"{folder}/Subject03_{number}.edf")
+    ...     dataset = load("workload", folder)
+    >>> dataset.description[["subject", "run", "split"]].values.tolist()
+    [['Subject03', '1', 'train'], ['Subject03', '2', 'train']]
+    >>> x, y, _ = dataset[0]
+    >>> len(dataset), x.shape, y
+    (58, (19, 800), 0)
     """
     spec = get_spec(name)
     way = _check(spec, split, variant, on_error)

@@ -172,8 +172,16 @@ def read_recording(name: str, path: str | Path) -> mne.io.BaseRaw:
 
     Examples
     --------
-    >>> from mne_neurolm.datasets import read_recording
-    >>> raw = read_recording("hmc", "recordings/SN001.edf")  # doctest: +SKIP
+    >>> import tempfile
+    >>> import mne
+    >>> from mne_neurolm.datasets import read_recording, simulate_epochs
+    >>> simulated = simulate_epochs(1, 2, duration=62.0, random_state=0)  # in place of recordings
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     raw = mne.io.RawArray(simulated.get_data()[0], simulated.info)
+    ...     raw.export(f"{folder}/Subject03_2.edf")  # "_2": arithmetic
+    ...     raw = read_recording("workload", f"{folder}/Subject03_2.edf").load_data()
+    >>> raw.annotations.description.tolist(), raw.annotations.duration.tolist()
+    (['Yes'], [60.0])
     """
     spec = get_spec(name)
     member = spec.member(Path(os.path.abspath(Path(path).expanduser())))

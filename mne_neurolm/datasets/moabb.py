@@ -223,12 +223,18 @@ def to_moabb(
 
     Examples
     --------
-    >>> from mne_neurolm.datasets import to_moabb, window_paradigm
-    >>> from moabb.evaluations import CrossSubjectEvaluation  # doctest: +SKIP
-    >>> dataset = to_moabb("workload", "eegmat")  # doctest: +SKIP
-    >>> evaluation = CrossSubjectEvaluation(  # doctest: +SKIP
-    ...     paradigm=window_paradigm(), datasets=[dataset], return_epochs=True
-    ... )
+    >>> import tempfile
+    >>> import mne
+    >>> from mne_neurolm.datasets import simulate_epochs, to_moabb, window_paradigm
+    >>> simulated = simulate_epochs(1, 2, duration=62.0, random_state=0)  # in place of recordings
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     for number, data in enumerate(simulated.get_data(), start=1):
+    ...         raw = mne.io.RawArray(data, simulated.info)
+    ...         raw.export(f"{folder}/Subject03_{number}.edf")
+    ...     dataset = to_moabb("workload", folder)
+    ...     X, y, _ = window_paradigm().get_data(dataset)
+    >>> X.shape, dataset.subject_list, dataset.task.answers
+    ((58, 19, 800), [3], {'No': 'No', 'Yes': 'Yes'})
     """
     spec = get_spec(name)
     if spec.protocol is None:
@@ -255,7 +261,7 @@ def window_paradigm(
     channels: list[str] | None = None,
     scorer: Any = "balanced_accuracy",
 ) -> BaseParadigm:
-    """Return MOABB's way to take the windows of :func:`to_moabb` as they are.
+    """Return MOABB's way to take the windows of :func:`~mne_neurolm.datasets.to_moabb` as they are.
 
     It filters nothing, since the recordings are prepared already.
 
@@ -281,7 +287,9 @@ def window_paradigm(
     Examples
     --------
     >>> from mne_neurolm.datasets import window_paradigm
-    >>> paradigm = window_paradigm(scorer="roc_auc")  # doctest: +SKIP
+    >>> paradigm = window_paradigm(scorer="roc_auc")
+    >>> paradigm.scoring
+    'roc_auc'
     """
     return _import_classes().WindowParadigm(events, channels, scorer)
 

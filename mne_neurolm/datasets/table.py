@@ -105,8 +105,20 @@ def load_table(
 
     Examples
     --------
+    >>> import tempfile
+    >>> import mne
+    >>> import numpy as np
+    >>> import pandas as pd
     >>> from mne_neurolm.datasets import load_table
-    >>> epochs = load_table("trials.csv", root="recordings", line_freq=50)  # doctest: +SKIP
+    >>> noise = 1e-5 * np.random.default_rng(0).standard_normal((2, 12000))
+    >>> raw = mne.io.RawArray(noise, mne.create_info(["Fz", "Cz"], 200.0, "eeg"), verbose="error")
+    >>> table = pd.DataFrame({"start": [5.0, 30.0], "duration": 20.0, "label": ["rest", "task"]})
+    >>> table["file"] = "anna_raw.fif"
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     _ = raw.save(f"{folder}/anna_raw.fif")
+    ...     epochs = load_table(table, root=folder, duration=4.0, line_freq=50)
+    >>> epochs.metadata["label"].value_counts().to_dict()
+    {'rest': 5, 'task': 5}
     """
     import pandas as pd
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PROBLEM = ["paradigm", "evaluation", "dataset"]
 #: What stands for the dataset where several are combined.
 ALL_DATASETS = "all datasets"
-PURPOSE = "Benchmarks with MOABB"
+PURPOSE = "Benchmarking with MOABB"
 
 _NEEDED = ("dataset", "pipeline", "subject", "session", "score")
 _TRIAL = [*PROBLEM, "pipeline", "subject", "session"]

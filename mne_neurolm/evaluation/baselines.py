@@ -34,6 +34,9 @@ _SEGMENT = 2.0
 class BandPower(TransformerMixin, BaseEstimator):
     """Natural logarithm of the mean spectral power in frequency bands, per channel.
 
+    The power spectral density (V²/Hz) is Welch's, of Hann windows of 2 s, or of the whole epoch if
+    it is shorter, that overlap by half.
+
     Parameters
     ----------
     sfreq : float | None
@@ -50,6 +53,21 @@ class BandPower(TransformerMixin, BaseEstimator):
         Sampling rate seen in ``fit``.
     bands_ : dict
         The bands in use.
+
+    See Also
+    --------
+    mne_neurolm.evaluation.band_power_classifier : Logistic regression on these features.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import BandPower
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> power = BandPower(bands={"alpha": (8.0, 13.0), "beta": (13.0, 30.0)}).fit(epochs)
+    >>> power.transform(epochs).shape  # epochs, 19 channels x 2 bands
+    (4, 38)
+    >>> power.get_feature_names_out()[:3].tolist()
+    ['Fp1 alpha', 'Fp1 beta', 'Fp2 alpha']
     """
 
     def __init__(

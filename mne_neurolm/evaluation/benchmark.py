@@ -87,9 +87,26 @@ class BenchmarkResults:
 
     Examples
     --------
-    >>> from mne_neurolm.evaluation import BenchmarkResults
-    >>> comparison = BenchmarkResults(results)  # doctest: +SKIP
-    >>> comparison.to_html("comparison.html")  # doctest: +SKIP
+    >>> import pandas as pd
+    >>> from mne_neurolm import NeuroLMClassifier
+    >>> from mne_neurolm.evaluation import BenchmarkResults, chance_classifier
+    >>> rows = pd.DataFrame(  # as moabb.benchmark returns them, in part
+    ...     {
+    ...         "pipeline": ["NeuroLM", "Chance"] * 3,
+    ...         "subject": ["1", "1", "2", "2", "3", "3"],
+    ...         "session": "0",
+    ...         "score": [0.9, 0.5, 0.7, 0.5, 0.8, 0.5],
+    ...         "dataset": "BNCI2014-001",
+    ...     }
+    ... )
+    >>> pipelines = {"NeuroLM": NeuroLMClassifier("workload"), "Chance": chance_classifier()}
+    >>> comparison = BenchmarkResults(rows, pipelines=pipelines)
+    >>> print(comparison.table()[["pipeline", "score", "std"]].round(2).to_string(index=False))
+    pipeline  score  std
+     NeuroLM    0.8  0.1
+      Chance    0.5  0.0
+    >>> [name for name in comparison.models]  # those with weights, and which
+    ['NeuroLM']
     """
 
     def __init__(

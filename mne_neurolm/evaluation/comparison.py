@@ -54,16 +54,43 @@ def write_tables(
     results : Results
         As of :func:`run_evaluation`.
     folder : str | pathlib.Path
-        Where to write ``methods.csv`` (:func:`summarize`), ``cells.csv`` (every fold and seed),
-        ``subjects.csv`` (:func:`subject_scores`) and, if there are any, ``published.csv``. It is
-        made if needed.
+        Where to write ``methods.csv`` (:func:`summarize`), ``cells.csv`` (a row for every fold and
+        seed, with the metrics, sizes of the sets, seconds, warnings and the error of one that
+        failed), ``subjects.csv`` (:func:`subject_scores`) and, if there are any,
+        ``published.csv``. It is made if needed; files of these names are replaced.
     n_draws : int
         Draws of the bootstrap over subjects. Default 2000.
 
     Returns
     -------
     tables : dict of pandas.DataFrame
-        The same by name, without ``.csv``.
+        The same by name, without ``.csv``: ``"methods"``, ``"cells"``, ``"subjects"`` and
+        ``"published"``, which may be empty.
+
+    See Also
+    --------
+    mne_neurolm.evaluation.evaluation_report : The same with figures, on one page.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds, run_evaluation, write_tables
+    >>> epochs = simulate_epochs(n_subjects=2, n_epochs_per_subject=4, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("group-2-fold", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     results = run_evaluation([problem], methods=["chance"], n_jobs=1)
+    ...     tables = write_tables(results, folder)
+    ...     print(sorted(file.name for file in Path(folder).iterdir()))
+    ['cells.csv', 'methods.csv', 'subjects.csv']
+    >>> tables["cells"]["fold"].tolist()
+    ['fold 1', 'fold 2']
     """
     place = Path(folder).expanduser()
     place.mkdir(parents=True, exist_ok=True)
@@ -130,6 +157,28 @@ def evaluation_report(
         For every problem the scores, the comparison of methods with intervals, scores by subject,
         and for every method but chance a confusion matrix and a reliability diagram; then what
         failed. ``report.save("report.html")`` writes it.
+
+    See Also
+    --------
+    mne_neurolm.evaluation.write_tables : The numbers as CSV files.
+    mne_neurolm.evaluation.pipe_report : A report on one fitted pipeline.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, evaluation_report, make_folds, run_evaluation
+    >>> epochs = simulate_epochs(n_subjects=2, n_epochs_per_subject=6, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("group-2-fold", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=["band-power"], n_jobs=1)
+    >>> titles, _, _ = evaluation_report(results).get_contents()
+    >>> titles[:3]
+    ['state: scores', 'state: comparison', 'state: subjects']
     """
     import matplotlib.pyplot as plt
 

@@ -70,11 +70,33 @@ class Method:
     kind : "neurolm" | "simple" | "deep"
         What it is compared as.
     build : callable
-        Makes the estimator of a problem and a seed.
+        ``build(problem, seed, settings)`` returns an unfitted classifier with ``predict_proba``;
+        ``settings`` has the ``model``, the ``device`` and the parameters ``classifier`` of
+        :func:`run_evaluation`. ``fit`` gets the subjects as ``groups`` if it takes them.
     seeded : bool
         Whether the seed changes the result; if not, it runs once. Default False.
     tokens : bool
         Whether it reads :class:`mne_neurolm.EEGTokens`, and not epochs. Default False.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Method, Problem, make_folds, run_evaluation
+    >>> def toss_coin(problem, seed, settings):
+    ...     return DummyClassifier(strategy="uniform", random_state=seed)
+    >>> coin = Method("coin", "Toss of a coin", "simple", toss_coin, seeded=True)
+    >>> epochs = simulate_epochs(n_subjects=2, n_epochs_per_subject=4, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("group-2-fold", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=[coin], seeds=[0, 1], n_jobs=1)
+    >>> [(cell.method, cell.seed, cell.fold) for cell in results.cells]
+    [('coin', 0, 0), ('coin', 0, 1), ('coin', 1, 0), ('coin', 1, 1)]
     """
 
     name: str
@@ -276,7 +298,7 @@ def choose_methods(names: Sequence[str] | None = None, *, baselines: bool = Fals
     Parameters
     ----------
     names : sequence of str | None
-        Names in :data:`METHODS` or of deep networks. ``None`` (default): all in ``METHODS``.
+        Names in ``METHODS`` or of deep networks. ``None`` (default): all in ``METHODS``.
     baselines : bool
         Whether to add all deep networks. Default False.
 

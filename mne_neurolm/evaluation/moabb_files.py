@@ -33,8 +33,14 @@ def moabb_pipelines() -> str:
 
     Examples
     --------
-    >>> import moabb  # doctest: +SKIP
+    >>> from pathlib import Path
     >>> from mne_neurolm.evaluation import moabb_contexts, moabb_pipelines
+    >>> sorted(file.name for file in Path(moabb_pipelines()).glob("neurolm_p*.yml"))
+    ['neurolm_p300.yml', 'neurolm_probe.yml']
+
+    MOABB downloads what it is to run them on:
+
+    >>> import moabb  # doctest: +SKIP
     >>> results = moabb.benchmark(  # doctest: +SKIP
     ...     pipelines=moabb_pipelines(),
     ...     contexts=moabb_contexts(),
@@ -44,7 +50,7 @@ def moabb_pipelines() -> str:
     ... )
     """
     import_optional("moabb", extra="moabb", purpose=PURPOSE)
-    return _lockable("moabb_pipelines")
+    return _lockable("moabb_yaml")
 
 
 def moabb_contexts() -> str:
@@ -58,6 +64,15 @@ def moabb_contexts() -> str:
     path : str
         For ``moabb.benchmark(contexts=...)``: 0.1 to 60 Hz, and whole seconds, for
         ``LeftRightImagery``, ``MotorImagery``, ``P300`` and ``SSVEP``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import yaml
+    >>> from mne_neurolm.evaluation import moabb_contexts
+    >>> contexts = yaml.safe_load(Path(moabb_contexts()).read_text(encoding="utf-8"))
+    >>> contexts["P300"]
+    {'fmin': 0.1, 'fmax': 60, 'tmin': 0.0, 'tmax': 1.0}
     """
     return _lockable("moabb_contexts.yaml")
 

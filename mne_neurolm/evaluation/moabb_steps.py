@@ -50,6 +50,15 @@ class EpochsInput(TransformerMixin, SSVEP_CCA):
     -----
     MOABB then gives Epochs to all pipelines of the same run. Those that need arrays, such as its
     own, have to be run by another call, with the same ``results``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm.evaluation.moabb_steps import EpochsInput
+    >>> step = EpochsInput(ch_names=["C3", "C4"], sfreq=250.0, unit="uV")
+    >>> epochs = step.fit_transform(np.full((5, 2, 500), 20.0))
+    >>> epochs.ch_names, epochs.get_data().shape, round(1e6 * epochs.get_data().max())  # back in uV
+    (['C3', 'C4'], (5, 2, 500), 20)
     """
 
     def __init__(
@@ -162,12 +171,27 @@ class QuestionClassifier(NeuroLMClassifier):
         These and all others, such as ``model``, ``tune`` and ``lr``, are those of
         :class:`mne_neurolm.NeuroLMClassifier`, but for ``task``.
 
+    Attributes
+    ----------
+    task_ : Task
+        The task that ``fit`` made. The others are those of :class:`mne_neurolm.NeuroLMClassifier`.
+
     Notes
     -----
     ``moabb.benchmark`` numbers classes in the alphabetical order of their names and does not tell
     the names. So a number stands for the key of ``answers`` at that place in the alphabet, and
     ``answers`` can only be given where the classes are the same on all datasets. What an answer is
     called matters little to a model that is tuned on it.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation.moabb_steps import QuestionClassifier
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> answers = {"left_hand": "left", "right_hand": "right"}
+    >>> classifier = QuestionClassifier("Which hand is imagined?", answers, tune=None)
+    >>> classifier.fit(epochs, [0, 1, 0, 1]).task_.answers  # MOABB numbers the classes
+    {0: 'left', 1: 'right'}
     """
 
     @_with_question
@@ -240,6 +264,19 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         The fitted readout.
     classes_ : ndarray, shape (n_classes,)
         The labels.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLMTokenizer
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation.moabb_steps import LinearProbe
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=8, random_state=0)
+    >>> tokens = NeuroLMTokenizer().fit_transform(epochs)
+    >>> probe = LinearProbe().fit(tokens, epochs.metadata["state"])
+    >>> int(probe.pipeline_["pca"].n_components_)  # not 100: there are 8 trials
+    7
+    >>> probe.predict_proba(tokens).shape
+    (8, 2)
     """
 
     def __init__(self, n_components: int = N_COMPONENTS, C: float = 0.001) -> None:

@@ -264,8 +264,8 @@ def _codes(
         yield (
             plot_codes(tokens, row, codebook=codebook, show=False),
             f"Codes of an epoch: {label}",
-            "Similar colours are similar codes: their order along the codebook's first principal "
-            "component.",
+            "Similar colours are similar codes: their order along the first principal component of "
+            "all tokens' codes.",
         )
     patches = make_patches(epochs, on_missing=tokenizer.on_missing, verbose="error")
     patches = patches.reorder(tokens.channels[: tokens.n_channels])

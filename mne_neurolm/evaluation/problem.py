@@ -41,6 +41,20 @@ class Fold:
     repeat : int
         Which repetition of the cross-validation it belongs to. Default 0. Within a repetition, no
         epoch is tested twice.
+
+    See Also
+    --------
+    mne_neurolm.evaluation.make_folds : The usual ways to split.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm.evaluation import Fold
+    >>> subjects = np.array(["anna", "anna", "ben", "ben", "cleo"])
+    >>> test = subjects == "ben"
+    >>> fold = Fold("subject ben", np.flatnonzero(~test), np.flatnonzero(test))
+    >>> fold.train.tolist(), fold.test.tolist()
+    ([0, 1, 4], [2, 3])
     """
 
     name: str
@@ -80,12 +94,34 @@ class Problem:
     pooled : bool
         Whether scores are of all test epochs of a repetition together, because some fold's test
         set lacks a class; otherwise they are of every fold, and averaged.
+    answers : list of str
+        The classes in words, in the order of the task's labels.
+    fingerprint : str
+        16 hexadecimal digits that change with the signals, channels, labels or question.
 
     Raises
     ------
     ValueError
         If lengths differ, labels are not the task's, there is a single class or no fold, or a
         fold's sets are empty, overlap or reach beyond the epochs.
+
+    See Also
+    --------
+    mne_neurolm.evaluation.read_problem : Makes one of files and a description.
+    mne_neurolm.evaluation.run_evaluation : Lets methods solve it.
+
+    Examples
+    --------
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds
+    >>> epochs = simulate_epochs(n_subjects=3, n_epochs_per_subject=4, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("leave-one-subject-out", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> len(problem.folds), problem.answers, problem.pooled
+    (3, ['No', 'Yes'], False)
     """
 
     name: str

@@ -93,7 +93,7 @@ def demo_report(
     spectra : tuple of two array-like, shape (n_examples, n_tokens, n_frequencies) | None
         Spectra of the same test epochs and those decoded from their codes, as
         :func:`mne_neurolm.viz.plot_spectra` takes them. ``None`` (default) shows none.
-    frequency_target : "magnitude" | "log_magnitude"
+    frequency_target : "magnitude" | "log_magnitude" | "amplitude_phase"
         What the spectra are, the model's ``frequency_target``. Default ``"magnitude"``.
     n_text : int
         Text tokens to draw after the EEG in the mask. Default 20.
@@ -106,7 +106,7 @@ def demo_report(
     description : str
         Plain text at the top: data, split, settings. Default: none.
     title : str
-        Title of the report.
+        Title of the report. Default ``"NeuroLM demo"``.
 
     Returns
     -------
@@ -116,7 +116,35 @@ def demo_report(
     Raises
     ------
     ValueError
-        If shapes do not match.
+        If shapes do not match, or values cannot be drawn, such as NaN.
+    IndexError
+        If ``examples`` names an epoch that is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm import NeuroLMTokenizer
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import demo_report, score_predictions
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> y, labels = epochs.metadata["state"].to_numpy(), ["rest", "active"]
+    >>> tokenizer = NeuroLMTokenizer()
+    >>> tokens = tokenizer.fit_transform(epochs)
+    >>> report = demo_report(
+    ...     results={"chance": score_predictions(y, np.full((4, 2), 0.5), labels)},
+    ...     y_true=y,
+    ...     y_pred=["rest"] * 4,
+    ...     labels=labels,
+    ...     original=epochs.get_data()[:1],
+    ...     reconstruction=tokenizer.inverse_transform(tokens[:1]),
+    ...     ch_names=epochs.ch_names,
+    ...     codes=tokens.codes,
+    ...     codebook_size=1024,
+    ...     times=tokens.times,
+    ... )
+    >>> titles, _, _ = report.get_contents()
+    >>> titles[:3]
+    ['Results', 'Confusion matrix', 'Reconstruction: waveforms']
     """
     import matplotlib.pyplot as plt
 

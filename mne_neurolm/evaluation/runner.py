@@ -49,7 +49,30 @@ class Results:
     failures : list of Failure
         Cells that could not be computed.
     model : str
-        What to call the NeuroLM that was evaluated.
+        What to call the NeuroLM that was evaluated. Default: none.
+
+    See Also
+    --------
+    mne_neurolm.evaluation.summarize : Scores by method.
+    mne_neurolm.evaluation.subject_scores : Scores by subject.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds, run_evaluation
+    >>> epochs = simulate_epochs(n_subjects=3, n_epochs_per_subject=4, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("leave-one-subject-out", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=["chance"], n_jobs=1)
+    >>> [problem.folds[cell.fold].name for cell in results.cells]
+    ['subject 0', 'subject 1', 'subject 2']
+    >>> results.cells[0].proba.shape  # test epochs of the fold, answers
+    (4, 2)
     """
 
     problems: dict[str, Problem]
@@ -106,7 +129,7 @@ def run_evaluation(
     model : str | pathlib.Path | NeuroLM
         The NeuroLM to evaluate. Default ``"tiny"``.
     methods : sequence of str | sequence of Method | None
-        Names in :data:`mne_neurolm.evaluation.methods.METHODS` or of deep networks, or methods of
+        Names in ``mne_neurolm.evaluation.methods.METHODS`` or of deep networks, or methods of
         your own. ``None`` (default): all in ``METHODS``.
     baselines : bool
         Whether to train the deep networks as well. Default False.
@@ -138,10 +161,19 @@ def run_evaluation(
 
     Examples
     --------
-    >>> from mne_neurolm.evaluation import load_problems, run_evaluation, summarize
-    >>> problems = load_problems(["workload:group-5-fold"], "eegmat")  # doctest: +SKIP
-    >>> results = run_evaluation(problems, "tiny", cache="cells")  # doctest: +SKIP
-    >>> summarize(results)  # doctest: +SKIP
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds, run_evaluation
+    >>> epochs = simulate_epochs(n_subjects=3, n_epochs_per_subject=4, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("leave-one-subject-out", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=["neurolm-probe", "chance"], n_jobs=1)
+    >>> [(cell.method, cell.fold) for cell in results.cells[2:4]], len(results.failures)
+    ([('neurolm-probe', 2), ('chance', 0)], 0)
     """
     seeds = [int(seed) for seed in seeds]
     settings = Settings(model=model, device=device, classifier=dict(classifier or {}))

@@ -231,8 +231,9 @@ def tangent_space_classifier(
 ) -> Pipeline:
     """Build covariance in the tangent space and logistic regression.
 
-    Covariances shrunk by the oracle approximation (Chen et al. 2010), mapped to the tangent space
-    at their Riemannian mean (Barachant et al. 2012, IEEE TBME 59(4):920-928) by pyRiemann.
+    Covariances shrunk by the oracle approximation (Chen et al. 2010, IEEE TSP 58(10):5016-5029),
+    mapped to the tangent space at their Riemannian mean (Barachant et al. 2012, IEEE TBME
+    59(4):920-928) by pyRiemann.
 
     Parameters
     ----------
@@ -254,6 +255,18 @@ def tangent_space_classifier(
     ------
     ImportError
         If pyRiemann, which comes with MOABB, is not installed.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import tangent_space_classifier
+    >>> epochs = simulate_epochs(n_subjects=2, effect=2.0, random_state=0)
+    >>> y = epochs.metadata["state"].to_numpy()
+    >>> classifier = tangent_space_classifier(band=(8.0, 30.0)).fit(epochs[::2], y[::2])
+    >>> classifier["logisticregression"].coef_.shape  # the triangle of a 19 x 19 matrix
+    (1, 190)
+    >>> classifier.score(epochs[1::2], y[1::2])  # accuracy
+    1.0
     """
     purpose = "The tangent-space baseline"
     estimation = import_optional("pyriemann.estimation", extra="moabb", purpose=purpose)
@@ -302,6 +315,19 @@ def band_tangent_space_classifier(
     ------
     ImportError
         If pyRiemann, which comes with MOABB, is not installed.
+
+    Examples
+    --------
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import band_tangent_space_classifier
+    >>> epochs = simulate_epochs(n_subjects=2, effect=2.0, random_state=0)
+    >>> y = epochs.metadata["state"].to_numpy()
+    >>> bands = {"alpha": (8.0, 13.0), "beta": (13.0, 30.0)}
+    >>> classifier = band_tangent_space_classifier(bands=bands, C=0.1).fit(epochs[::2], y[::2])
+    >>> classifier["logisticregression"].coef_.shape  # 2 triangles of a 19 x 19 matrix
+    (1, 380)
+    >>> classifier.score(epochs[1::2], y[1::2])  # accuracy
+    1.0
     """
     chosen = BANDS if bands is None else bands
     spaces = [
@@ -320,6 +346,9 @@ def band_tangent_space_classifier(
 def evoked_classifier(sfreq: float | None = None, *, C: float = 0.001) -> Pipeline:
     """Build 50 ms averages and logistic regression, for evoked responses.
 
+    Each channel, less the mean over channels, is averaged over consecutive 50 ms (Blankertz et al.
+    2011, NeuroImage 56(2):814-825, average over such intervals), and the averages are standardised.
+
     Parameters
     ----------
     sfreq : float | None
@@ -332,6 +361,19 @@ def evoked_classifier(sfreq: float | None = None, *, C: float = 0.001) -> Pipeli
     -------
     pipeline : sklearn.pipeline.Pipeline
         Unfitted. Its X is an Epochs, a list of Epochs or an array (n_epochs, n_chans, n_times).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm.evaluation import evoked_classifier
+    >>> X = 1e-5 * np.random.default_rng(0).standard_normal((40, 3, 200))  # volts
+    >>> y = np.tile(["standard", "target"], 20)
+    >>> X[y == "target", 2, 60:80] += 6e-5  # one channel, from 0.3 to 0.4 s
+    >>> classifier = evoked_classifier(sfreq=200.0).fit(X[:20], y[:20])
+    >>> classifier["windowmeans"].transform(X).shape  # epochs, 3 channels x 20 averages
+    (40, 60)
+    >>> classifier.score(X[20:], y[20:])  # accuracy
+    1.0
     """
     return Pipeline(
         [
@@ -350,14 +392,19 @@ def csp_classifier(
 ) -> Pipeline:
     """Build common spatial patterns and linear discriminant analysis, for imagined movements.
 
+    Covariances are those of band-passed epochs (Blankertz et al. 2008, IEEE Signal Processing
+    Magazine 25(1):41-56), shrunk by the oracle approximation (Chen et al. 2010, IEEE TSP
+    58(10):5016-5029).
+
     Parameters
     ----------
     sfreq : float | None
         Sampling rate in Hz, needed for arrays only. Default ``None``.
     band : tuple of (float, float)
-        Band-pass in Hz. Default 8 to 30, see :data:`SENSORIMOTOR_BAND`.
+        Band-pass in Hz. Default 8 to 30, see ``SENSORIMOTOR_BAND``.
     n_components : int
-        Spatial patterns; their log variances are the features. Default 6 (Blankertz et al. 2008).
+        Spatial patterns; their log variances are the features. Default 6 (Blankertz et al. 2008),
+        of which MNE takes those that share most information with the class.
 
     Returns
     -------
@@ -365,6 +412,20 @@ def csp_classifier(
         Unfitted. Its X is an Epochs, a list of Epochs or an array (n_epochs, n_chans, n_times).
         With more than two classes the patterns diagonalise all their covariances approximately
         (see :class:`mne.decoding.CSP`).
+
+    Examples
+    --------
+    >>> import mne
+    >>> import numpy as np
+    >>> from mne_neurolm.evaluation import csp_classifier
+    >>> X = 1e-5 * np.random.default_rng(0).standard_normal((40, 4, 400))  # volts
+    >>> y = np.tile(["left", "right"], 20)
+    >>> X[y == "left", 0] *= 2  # louder over one hemisphere
+    >>> X[y == "right", 3] *= 2
+    >>> with mne.use_log_level("warning"):
+    ...     classifier = csp_classifier(sfreq=200.0, n_components=2).fit(X[:20], y[:20])
+    >>> classifier.score(X[20:], y[20:])  # accuracy
+    1.0
     """
     from mne.decoding import CSP
 

@@ -59,7 +59,24 @@ def load_problems(
 
     Examples
     --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mne_neurolm.datasets import simulate_epochs
     >>> from mne_neurolm.evaluation import load_problems
+    >>> text = '''
+    ... {name: eyes, question: "Are the eyes open?", answers: {rest: "No", active: "Yes"},
+    ...  epochs: "*-epo.fif", label: state, subject: subject, cv: leave-one-subject-out}
+    ... '''
+    >>> epochs = simulate_epochs(n_subjects=3, n_epochs_per_subject=4, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = epochs.save(Path(folder, "all-epo.fif"), verbose="error")
+    ...     _ = Path(folder, "eyes.yaml").write_text(text)
+    ...     (problem,) = load_problems([f"{folder}/eyes.yaml:group-2-fold"])
+    >>> problem.name, [fold.name for fold in problem.folds]
+    ('eyes', ['fold 1', 'fold 2'])
+
+    A data set of the paper needs its files:
+
     >>> problems = load_problems(["workload"], "eegmat")  # doctest: +SKIP
     """
     problems: list[Problem] = []
@@ -92,8 +109,9 @@ def read_problem(path: str | Path, *, cv: str | None = None) -> Problem:
         The file. Its keys are ``name``; ``question`` and ``answers`` (label: text), as of
         :class:`mne_neurolm.Task`; ``epochs``, a pattern such as ``epochs/*-epo.fif`` of files
         beside the YAML file, in volts; ``label`` and ``subject``, columns of their metadata; and
-        ``cv``, see :func:`make_folds`. ``options`` (true, false or words) and ``phrasings`` (a
-        list) may be there.
+        ``cv``, see :func:`make_folds`; ``paper`` needs a column ``split`` of ``train``,
+        ``validation`` or ``test``. ``options`` (true, false or words) and ``phrasings`` (a list)
+        may be there.
     cv : str | None
         Takes the place of the file's ``cv``. Default ``None``: as the file says.
 
@@ -110,6 +128,28 @@ def read_problem(path: str | Path, *, cv: str | None = None) -> Problem:
         If keys are missing or unknown, or files do not fit each other or the answers.
     ImportError
         If PyYAML is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import read_problem
+    >>> text = '''name: eyes
+    ... question: Are the eyes open?
+    ... answers: {rest: "No", active: "Yes"}
+    ... epochs: "*-epo.fif"
+    ... label: state
+    ... subject: subject
+    ... cv: leave-one-subject-out
+    ... '''
+    >>> epochs = simulate_epochs(n_subjects=3, n_epochs_per_subject=4, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = epochs.save(Path(folder, "all-epo.fif"), verbose="error")
+    ...     _ = Path(folder, "eyes.yaml").write_text(text)
+    ...     problem = read_problem(Path(folder, "eyes.yaml"))
+    >>> problem.task.prompt(), [fold.name for fold in problem.folds]
+    ('Question: Are the eyes open? Answer:', ['subject 0', 'subject 1', 'subject 2'])
     """
     file = Path(path).expanduser()
     if not file.is_file():

@@ -38,19 +38,43 @@ def summarize(results: Results, *, n_draws: int = N_DRAWS) -> pd.DataFrame:
         One row per problem and method, with ``problem``, ``method``, ``title``, ``kind``,
         ``n_cells`` (those that were computed), ``n_missing`` (those that failed) and ``n_seeds``;
         for each metric of :func:`score_predictions` its mean over folds and seeds,
-        ``<metric>_std_seeds`` (of the means over folds), ``<metric>_std_folds`` (of the means over
-        seeds), ``<metric>_low`` and ``<metric>_high`` (95% interval of
-        :func:`subject_bootstrap`), and ``<metric>_published`` and ``<metric>_published_std``
-        where the same method has a published result on the paper's test split; ``ece`` and
-        ``ece_uncalibrated``, the expected calibration error with and without the temperature;
+        ``<metric>_std_seeds`` (sample standard deviation of the means over folds),
+        ``<metric>_std_folds`` (of the means over seeds), ``<metric>_low`` and ``<metric>_high``
+        (95% interval of :func:`subject_bootstrap`), and ``<metric>_published`` and
+        ``<metric>_published_std`` where the same method has a published result on the paper's test
+        split; ``ece`` and ``ece_uncalibrated``, the expected calibration error with and without the
+        temperature;
         ``seconds``, of a cell on average. Where a method lacks cells, the row is of the others and
         has no interval.
+
+    See Also
+    --------
+    mne_neurolm.viz.plot_comparison : The figure of these scores.
 
     Notes
     -----
     Scores are of every fold, or of all test epochs of a repetition together where the test set of
     some fold lacks a class (:attr:`Problem.pooled`). With two classes the task's second answer is
     the positive one.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds, run_evaluation, summarize
+    >>> epochs = simulate_epochs(n_subjects=3, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("leave-one-subject-out", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=["chance", "band-power"], n_jobs=1)
+    >>> table = summarize(results)
+    >>> print(table[["method", "n_cells", "balanced_accuracy"]].round(2).to_string(index=False))
+        method  n_cells  balanced_accuracy
+        chance        3               0.50
+    band-power        3               0.87
     """
     import pandas as pd
 
@@ -167,6 +191,30 @@ def subject_scores(results: Results) -> pd.DataFrame:
         One row per problem, method and subject: ``problem``, ``method``, ``title``, ``subject``,
         ``n_epochs`` (tested in one repetition), and the metrics, averaged over seeds and
         repetitions; those that need several classes are NaN for a subject who has one.
+
+    See Also
+    --------
+    mne_neurolm.viz.plot_subject_scores : The figure of these scores.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds, run_evaluation, subject_scores
+    >>> epochs = simulate_epochs(n_subjects=3, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("leave-one-subject-out", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=["band-power"], n_jobs=1)
+    >>> table = subject_scores(results)
+    >>> print(table[["subject", "n_epochs", "balanced_accuracy"]].round(2).to_string(index=False))
+     subject  n_epochs  balanced_accuracy
+           0        20               0.95
+           1        20               0.95
+           2        20               0.70
     """
     import pandas as pd
 

@@ -34,6 +34,28 @@ class AnswerAttention:
         Seconds per epoch.
     words : tuple of str
         Tokens of the question; the last is the one that attends.
+
+    See Also
+    --------
+    mne_neurolm.explain.answer_attention : Computes it.
+    mne_neurolm.viz.plot_attention : Draws it.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLMClassifier
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.explain import answer_attention
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"})
+    >>> classifier = NeuroLMClassifier("workload", "tiny-joint", tune=None).fit(epochs, y)
+    >>> attention = answer_attention(classifier, epochs)
+    >>> attention.words[-1]  # of "... Answer:", the token that attends
+    ':'
+    >>> of_seconds = attention.eeg.sum(axis=3)
+    >>> of_seconds.shape  # epochs, layers, seconds
+    (4, 4, 4)
+    >>> bool(abs(of_seconds.sum(axis=2) + attention.text.sum(axis=2) - 1).max() < 1e-5)
+    True
     """
 
     weights: NDArray[np.float32]

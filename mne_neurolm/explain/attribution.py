@@ -36,6 +36,26 @@ class AnswerAttribution:
         but for what the sum over steps misses of the integral.
     ch_names : tuple of str
         Channels.
+
+    See Also
+    --------
+    mne_neurolm.explain.answer_attribution : Computes it.
+    mne_neurolm.viz.plot_attribution : Draws it.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLMClassifier
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.explain import answer_attribution
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"})
+    >>> classifier = NeuroLMClassifier("workload", "tiny-joint", tune=None).fit(epochs, y)
+    >>> attribution = answer_attribution(classifier, epochs, ["Yes"] * 4, n_steps=8)
+    >>> attribution.values.sum(axis=1).shape  # epochs, channels
+    (4, 19)
+    >>> whole = attribution.log_odds - attribution.baseline_log_odds
+    >>> bool(abs(attribution.values.sum(axis=(1, 2)) - whole).max() < 0.05)
+    True
     """
 
     values: NDArray[np.float64]

@@ -180,14 +180,33 @@ class NeuroLM(PreTrainedModel):
 
     @torch.no_grad()
     def tokenize(self, patches: Tensor, channels: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Return hidden states (B, N, n_embd) and codes (B, N); see :meth:`encode`."""
+        """Return hidden states and codes.
+
+        Parameters
+        ----------
+        patches, channels, times : Tensor
+            As for :meth:`encode`.
+
+        Returns
+        -------
+        hidden : Tensor, shape (B, N, n_embd)
+            What the language model reads.
+        codes : Tensor of int64, shape (B, N)
+            Rows of the codebook.
+        """
         hidden = self.encode(patches, channels, times)
         if not self.config.separate_encoder:
             return hidden, self.vq.codes(hidden)
         return hidden, self.vq.codes(self.vq.encode(patches, channels, times))
 
     def encoder_id(self) -> str:
-        """Return a fingerprint of everything that hidden states and codes depend on."""
+        """Return a fingerprint of everything that hidden states and codes depend on.
+
+        Returns
+        -------
+        fingerprint : str
+            Hexadecimal digits; models with the same tokenize alike.
+        """
         parts = {"encoder": self.vq.encoder, "to_code": self.vq.to_code, "codes": self.vq.codebook}
         if self.config.separate_encoder:
             parts["language_model_encoder"] = self.encoder
@@ -202,6 +221,11 @@ class NeuroLM(PreTrainedModel):
         """Return a fingerprint of all weights: two models with other weights look different.
 
         Caches of results, such as MOABB's, tell models apart by their representation.
+
+        Returns
+        -------
+        text : str
+            ``"weights: "`` and 16 hexadecimal digits.
 
         Notes
         -----
@@ -245,7 +269,7 @@ class NeuroLM(PreTrainedModel):
         text_times : Tensor of int64, shape (T,) | None
             Steps of the text tokens. None: they follow the sample's last second, or start at 0.
         branches : Tensor of int64, shape (L,) | None
-            Alternatives, see :func:`~mne_neurolm.models.masks.stair_step_mask`.
+            Alternatives, see ``models.masks.stair_step_mask``.
         past : transformers.Cache | None
             Keys and values of what came before; ``times`` then only tells where text goes on.
         use_cache : bool
@@ -261,6 +285,11 @@ class NeuroLM(PreTrainedModel):
             ``attentions``, for each layer (B, n_heads, L, L), the last axis with what ``past`` has
             before it. Apply :meth:`logits` to the rows that are needed: the full head is 58496
             wide.
+
+        Raises
+        ------
+        ValueError
+            If there is no language model, or hidden states come without channels or times.
         """
         self._require_language_model()
         embeddings: list[Tensor] = []
@@ -306,11 +335,35 @@ class NeuroLM(PreTrainedModel):
             return self.backbone(attention_mask=added, output_attentions=True, **given)
 
     def embed_eeg(self, hidden: Tensor, channels: Tensor) -> Tensor:
-        """Return the language model's EEG inputs (B, N, D), positions not yet added."""
+        """Return the language model's inputs for EEG.
+
+        Parameters
+        ----------
+        hidden : Tensor, shape (B, N, n_embd)
+            Encoder hidden states.
+        channels : Tensor of int64, shape (N,) or (B, N)
+            Vocabulary row of each token's channel.
+
+        Returns
+        -------
+        inputs : Tensor, shape (B, N, D)
+            In the language model's width D, positions not yet added.
+        """
         return self.projection(hidden) + self.channel_embed(channels)
 
     def logits(self, states: Tensor) -> Tensor:
-        """Return logits (..., text rows + codes) of states (..., D)."""
+        """Return logits over the merged vocabulary.
+
+        Parameters
+        ----------
+        states : Tensor, shape (..., D)
+            Last hidden states of the language model.
+
+        Returns
+        -------
+        logits : Tensor, shape (..., n_text + n_codes)
+            Text tokens first, then codes.
+        """
         return self.lm_head(states)
 
     # --- files -------------------------------------------------------------------------------

@@ -57,21 +57,48 @@ class ScalpEmbedding(nn.Module):
     """Embed each second's covariances and topographies.
 
     All montages share one description, in spherical harmonics. Its first part is the upper triangle
-    of the matrix logarithm of the cross-spectrum of each band, between harmonics that are
-    orthonormalised over the montage at hand, scaled to a mean eigenvalue of 1 and shrunk. Its
-    second part are coefficients of smoothing spherical splines (Perrin et al. 1989) through the EEG
-    in averages of 50 ms, over the standard deviation of the sample. Of each part the leading
-    principal components, scaled to the same variance, are embedded by one linear layer:
-    :meth:`describe` returns the components, and calling the module embeds them.
+    of the matrix logarithm of the cross-spectrum of each of seven bands from 1 to 45 Hz, between
+    harmonics that are orthonormalised over the montage at hand, scaled to a mean eigenvalue of 1
+    and shrunk. Its second part are coefficients of smoothing spherical splines (Perrin et al. 1989,
+    Electroencephalography and Clinical Neurophysiology 72(2):184-187) through the EEG in averages
+    of 50 ms, over the standard deviation of the sample. Of each part the leading principal
+    components are scaled, to standard deviations over the training data of 1 (covariances) and 2
+    (amplitudes), and embedded by one linear layer: :meth:`describe` returns the components, and
+    calling the module embeds them. It is ours, not the paper's.
 
     Parameters
     ----------
     n_components : int
-        Principal components of covariances; of amplitudes there are half as many, rounded up.
+        Principal components of covariances, 1 to 952; of amplitudes there are half as many,
+        rounded up.
     n_embd : int
         Width D of the embedding.
     n_channel_embeddings : int
-        Rows of the channel vocabulary; those without a known position add nothing.
+        Rows of the channel vocabulary, 139 or more; those without a known position add nothing.
+
+    Notes
+    -----
+    Before :meth:`fit` all components are 0. Linear models on logarithms of covariance matrices are
+    those of Barachant et al. (2012, IEEE TBME 59(4):920-928), with the log-Euclidean metric of
+    Arsigny et al. (2007, SIAM Journal on Matrix Analysis and Applications 29(1):328-347).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurolm.channels import channel_index
+    >>> from mne_neurolm.models.scalp import ScalpEmbedding
+    >>> channels = torch.tensor([channel_index(name) for name in ("Fz", "Cz", "Pz", "Oz")] * 2)
+    >>> times = torch.tensor([0] * 4 + [1] * 4)  # two seconds
+    >>> patches = torch.randn(16, 8, 200, generator=torch.Generator().manual_seed(0))
+    >>> embedding = ScalpEmbedding(n_components=4, n_embd=32, n_channel_embeddings=256)
+    >>> embedding.fit([(patches, channels, times)])
+    >>> components = embedding.describe(patches, channels, times)
+    >>> components.shape  # 4 of covariances, 2 of amplitudes
+    torch.Size([16, 8, 6])
+    >>> bool((components[:, 0] == components[:, 3]).all())  # two channels of the same second
+    True
+    >>> embedding(components).shape
+    torch.Size([16, 8, 32])
     """
 
     harmonics: Tensor
@@ -90,7 +117,18 @@ class ScalpEmbedding(nn.Module):
         self.linear = nn.Linear(sum(self.n_components), n_embd)
 
     def forward(self, components: Tensor) -> Tensor:
-        """Return the embedding (B, N, D) of what :meth:`describe` returned for patches."""
+        """Embed what :meth:`describe` returned for patches.
+
+        Parameters
+        ----------
+        components : Tensor, shape (B, N, K)
+            Principal components.
+
+        Returns
+        -------
+        embedding : Tensor, shape (B, N, D)
+            In the type of the linear layer's weights.
+        """
         # Components are float32 in a model of any dtype; autocast casts by itself.
         return self.linear(components.to(self.linear.weight.dtype))
 
@@ -112,7 +150,7 @@ class ScalpEmbedding(nn.Module):
         Returns
         -------
         components : Tensor of float32, shape (B, N, K)
-            Covariances first; K is :func:`description_size`.
+            Covariances first; K is ``description_size``.
         """
         first = N_FEATURES[0]
         # Eigenvalues of nearly singular matrices need every bit.

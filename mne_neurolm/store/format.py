@@ -74,6 +74,21 @@ class Recording:
         Power line frequency in Hz whose harmonics were removed; None without a notch.
     annotations : tuple of (float, float, str)
         Onset in seconds from the first stored sample, duration in seconds, description.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mne_neurolm.store import Store, StoreWriter
+    >>> volts = 2e-5 * np.random.default_rng(0).standard_normal((2000, 2))  # prepared already
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with StoreWriter(folder) as writer:
+    ...         _ = writer.add(name="lab/anna", data_volts=volts, ch_names=["Cz", "Pz"])
+    ...     recording = Store(folder).recordings[0]
+    >>> recording.dataset, recording.ch_names, recording.seconds
+    ('lab', ('Cz', 'Pz'), 10.0)
+    >>> recording.n_bytes  # 2000 samples of 2 channels, 2 bytes each
+    8000
     """
 
     name: str

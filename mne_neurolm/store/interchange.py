@@ -43,8 +43,16 @@ class StoredRaw(mne.io.BaseRaw):
 
     Examples
     --------
-    >>> from mne_neurolm.store import Store, StoredRaw
-    >>> raw = StoredRaw(Store("store"), 0)  # doctest: +SKIP
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mne_neurolm.store import Store, StoredRaw, StoreWriter
+    >>> volts = 2e-5 * np.random.default_rng(0).standard_normal((4000, 2))  # prepared already
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with StoreWriter(folder) as writer:
+    ...         _ = writer.add(name="lab/anna", data_volts=volts, ch_names=["Cz", "Pz"])
+    ...     raw = StoredRaw(Store(folder), 0).crop(tmax=9.995).load_data(verbose="error")
+    >>> raw.ch_names, raw.info["sfreq"], raw.get_data().shape
+    (['CZ', 'PZ'], 200.0, (2, 2000))
     """
 
     def __init__(self, store: Store, index: int) -> None:
@@ -103,8 +111,28 @@ def to_braindecode(store: Store | str | Path) -> BaseConcatDataset:
     ------
     ImportError
         If Braindecode cannot be imported; it says what to install.
+    FileNotFoundError
+        If the folder holds no store.
     ValueError
-        If the store is empty.
+        If the store is empty, or of a later format.
+
+    See Also
+    --------
+    mne_neurolm.store.from_braindecode : The way back.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mne_neurolm.store import StoreWriter, to_braindecode
+    >>> volts = 2e-5 * np.random.default_rng(0).standard_normal((4000, 2))  # prepared already
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with StoreWriter(folder) as writer:
+    ...         for name in ("lab/anna", "lab/ben"):
+    ...             _ = writer.add(name=name, data_volts=volts, ch_names=["Cz", "Pz"])
+    ...     dataset = to_braindecode(folder)
+    >>> dataset.description["name"].tolist(), len(dataset)  # recordings, samples
+    (['lab/anna', 'lab/ben'], 8000)
     """
     import_braindecode()
     from braindecode.datasets import BaseConcatDataset, RawDataset
@@ -152,7 +180,7 @@ def from_braindecode(
         Whether the recordings are as :func:`mne_neurolm.prepare_raw` makes them, as those of
         :func:`mne_neurolm.datasets.load` are. Default False: they are prepared.
     line_freq : float | "auto" | None
-        Power line frequency, see :func:`mne_neurolm.prepare_raw`.
+        Power line frequency in Hz, see :func:`mne_neurolm.prepare_raw`. Default ``"auto"``.
 
     Returns
     -------
@@ -163,7 +191,35 @@ def from_braindecode(
     ------
     ValueError
         If the dataset holds no recordings, a recording is in the store already, or it is said to be
-        prepared and is not at 200 Hz.
+        prepared and is not at 200 Hz or has channels that NeuroLM does not know.
+    BlockingIOError
+        If another process is writing to the store.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the dataset looks like one of :func:`mne_neurolm.datasets.load`, and ``prepared`` is
+        False; or as :func:`mne_neurolm.prepare_raw` warns.
+
+    See Also
+    --------
+    mne_neurolm.store.to_braindecode : The way back.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mne
+    >>> import numpy as np
+    >>> from mne_neurolm.store import StoreWriter, from_braindecode, to_braindecode
+    >>> volts = 2e-5 * np.random.default_rng(0).standard_normal((4000, 2))  # prepared already
+    >>> with mne.use_log_level("warning"), tempfile.TemporaryDirectory() as folder:
+    ...     with StoreWriter(f"{folder}/one") as writer:
+    ...         _ = writer.add(name="lab/anna", data_volts=volts, ch_names=["Cz", "Pz"])
+    ...     dataset = to_braindecode(f"{folder}/one")
+    ...     store = from_braindecode(dataset, f"{folder}/two", name="copy", prepared=True)
+    >>> recording = store.recordings[0]
+    >>> recording.name, recording.subject, recording.seconds
+    ('copy/000000', 'lab/anna', 20.0)
     """
     with StoreWriter(output) as writer:
         for number, parts in enumerate(_by_recording(dataset)):

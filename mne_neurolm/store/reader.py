@@ -45,10 +45,16 @@ class Store:
 
     Examples
     --------
-    >>> from mne_neurolm.store import Store
-    >>> store = Store("my-store")  # doctest: +SKIP
-    >>> store.volts(0, start=2000, n_times=2000).shape  # doctest: +SKIP
-    (2000, 19)
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mne_neurolm.store import Store, StoreWriter
+    >>> volts = 2e-5 * np.random.default_rng(0).standard_normal((4000, 2))  # prepared already
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with StoreWriter(folder) as writer:
+    ...         _ = writer.add(name="lab/anna", data_volts=volts, ch_names=["Cz", "Pz"])
+    ...     read = Store(folder).volts(0, start=2000, n_times=1000)
+    >>> read.shape, bool(abs(read - volts[2000:3000]).max() < 1e-8)  # stored as int16
+    ((1000, 2), True)
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -69,8 +69,25 @@ class TextCorpus:
 
     Notes
     -----
-    ``len(corpus)`` is the number of tokens. The corpus can be pickled; the file is mapped anew in
+    ``len(corpus)`` is the number of tokens, ``corpus.tokens`` an array of all of them, uint16 or
+    uint32, shape (n_tokens,), read-only. The corpus can be pickled; the file is mapped anew in
     every process, on first use.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mne_neurolm.prepare_text import prepare_text
+    >>> from mne_neurolm.store import TextCorpus
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "one.txt").write_text("An electrode on the scalp.")
+    ...     _ = prepare_text([folder], f"{folder}/text", n_jobs=1, verbose="warning")
+    ...     corpus = TextCorpus(f"{folder}/text")
+    ...     ids, tokenizer = corpus.tokens.tolist(), corpus.load_tokenizer()
+    >>> corpus.info["n_documents"], corpus.info["dtype"]
+    (1, 'uint16')
+    >>> tokenizer.decode(ids[:-1])  # the last one ends the document
+    'An electrode on the scalp.'
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -87,8 +87,16 @@ class StoreWriter:
 
     Examples
     --------
-    >>> with StoreWriter("my-store") as writer:  # doctest: +SKIP
-    ...     writer.add(name="lab/anna", data_volts=data, ch_names=["Cz", "Pz"])
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mne_neurolm.store import Store, StoreWriter
+    >>> volts = 2e-5 * np.random.default_rng(0).standard_normal((2000, 2))  # prepared already
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with StoreWriter(folder) as writer:
+    ...         for name in ("lab/anna", "lab/ben"):
+    ...             _ = writer.add(name=name, data_volts=volts, ch_names=["Cz", "Pz"])
+    ...     print([recording.name for recording in Store(folder).recordings])
+    ['lab/anna', 'lab/ben']
     """
 
     def __init__(
@@ -272,12 +280,24 @@ class StoreWriter:
         return row
 
     def relabel(self, row: Row) -> None:
-        """Replace what the index says about a recording whose samples stay where they are."""
+        """Replace what the index says about a recording whose samples stay where they are.
+
+        Parameters
+        ----------
+        row : Row
+            What it is to say.
+        """
         self.rows[row.recording.name] = row
         self._pending.append({"row": row.to_dict()})
 
     def set_aside(self, file: File) -> None:
-        """Note that a file is not in the store; a row of the same name goes."""
+        """Note that a file is not in the store; a row of the same name goes.
+
+        Parameters
+        ----------
+        file : File
+            The file, with what became of it.
+        """
         self.rows.pop(file.name, None)
         self.others[file.name] = file
         self._pending.append({"file": file.to_dict()})
@@ -323,7 +343,13 @@ class StoreWriter:
         self._flush_after = max(self.flush_seconds, 20.0 * (self._flushed - started))
 
     def report(self) -> list[File]:
-        """Return a line for every file that was seen, sorted by name."""
+        """Return a line for every file that was seen.
+
+        Returns
+        -------
+        files : list of File
+            Sorted by name, those in the store included.
+        """
         files = self.others | {name: File.stored(row) for name, row in self.rows.items()}
         return [files[name] for name in sorted(files)]
 

@@ -29,7 +29,24 @@ class Ablation:
         Stage to settings that replace the recipe's, by the names of ``config.yaml``, such as
         ``{"training.alignment": 0.0}``.
     epochs : mapping of str to float
-        Stage to a factor on its number of epochs.
+        Stage to a factor on its number of epochs, which is rounded, and 1 at least.
+
+    See Also
+    --------
+    mne_neurolm.training.ablations.get_ablation : Those that are known by name.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.ablations import Ablation, get_ablation
+    >>> get_ablation("labram").touched
+    ('tokenizer', 'masked')
+    >>> small = Ablation(
+    ...     description="a quarter of the codes",
+    ...     source="ours",
+    ...     changes={"tokenizer": {"model.codebook_size": 2048}},
+    ... )
+    >>> small.stages, small.touched
+    (('tokenizer', 'autoregressive', 'instruct'), ('tokenizer',))
     """
 
     description: str
@@ -160,12 +177,24 @@ def apply_ablation(
     config : RunConfig
         The settings.
     options : dict
-        Arguments of the stage that are no settings of :class:`RunConfig`: ``shuffle_options``.
+        Arguments of the stage that are no settings of
+        :class:`~mne_neurolm.training.config.RunConfig`: ``shuffle_options``.
 
     Raises
     ------
     ValueError
         If there is no such ablation, it leaves the stage out, or it does not touch it.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.ablations import apply_ablation
+    >>> from mne_neurolm.training.config import recipe
+    >>> config, options = apply_ablation("no-alignment", "tokenizer", recipe("tokenizer", "b"))
+    >>> config.training.alignment, options
+    (0.0, {})
+    >>> config, options = apply_ablation("shuffled-options", "instruct", recipe("instruct", "b"))
+    >>> options
+    {'shuffle_options': True}
     """
     ablation = get_ablation(name)
     chain = ", ".join(ablation.stages)

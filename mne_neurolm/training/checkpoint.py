@@ -235,7 +235,9 @@ class Checkpoints:
 
     def _last_word(self) -> str:
         steps = self.steps()
-        last = f"The last complete checkpoint is of step {steps[-1]}" if steps else "There is none"
+        last = "There is no complete checkpoint"
+        if steps:
+            last = f"The last complete checkpoint is of step {steps[-1]}"
         return f"{last}. Make room and go on with --resume."
 
     def _tell_all(self, problem: str) -> str:

@@ -1,6 +1,6 @@
 """How a run is trained: typed settings, and the published recipes as a table.
 
-Nothing here imports torch or a command-line library; :mod:`mne_neurolm.pretrain` turns the fields
+Nothing here imports torch or a command-line library; ``mne_neurolm.pretrain`` turns the fields
 into flags, and a YAML file has the same names.
 """
 
@@ -60,6 +60,21 @@ class TrainingConfig:
         Seed of everything random.
     progress : bool
         Show a progress bar with the time left.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, or ``min_lr`` is above ``lr``.
+
+    See Also
+    --------
+    mne_neurolm.training.config.recipe : The settings of each stage and size.
+
+    Notes
+    -----
+    What is not given is 64 windows per step, a learning rate from 5e-4 to 5e-5 after a warm-up of
+    0.1, weight decay 0.1, averages of 0.9 and 0.95, gradients clipped at 1, 4 rows of 256 tokens of
+    text, ``alignment=1.0``, ``seed=0`` and a progress bar.
 
     Examples
     --------
@@ -151,6 +166,22 @@ class DataConfig:
         Share of the text, its end, held out for validation. Default 0.02.
     num_workers : int
         Processes that read windows. Default 2; 0 reads in the training process.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.config import DataConfig
+    >>> config = DataConfig(max_tokens=128, val_fraction=0.2)
+    >>> config.max_tokens // 19  # seconds of a window of 19 channels
+    6
+    >>> DataConfig(train_fraction=0.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: train_fraction must be above 0 and at most 1; got 0.0.
     """
 
     max_tokens: int = 1024
@@ -197,6 +228,16 @@ class ModelConfig:
     codebook_size, codebook_decay, commitment_weight, dead_code_threshold, reconstruction,
     frequency_target, hidden_target_weight, scalp_components
         See :class:`~mne_neurolm.NeuroLMConfig`.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLMConfig
+    >>> from mne_neurolm.training.config import ModelConfig
+    >>> changes = ModelConfig(codebook_size=512, reconstruction="temporal").overrides()
+    >>> changes
+    {'codebook_size': 512, 'reconstruction': 'temporal'}
+    >>> NeuroLMConfig.preset("tiny", **changes).codebook_size
+    512
     """
 
     language_model: str | None = None
@@ -211,7 +252,13 @@ class ModelConfig:
     scalp_components: int | None = None
 
     def overrides(self) -> dict[str, Any]:
-        """Return the arguments of :class:`~mne_neurolm.NeuroLMConfig` that are set."""
+        """Return the arguments of :class:`~mne_neurolm.NeuroLMConfig` that are set.
+
+        Returns
+        -------
+        overrides : dict
+            By name, those that are not None.
+        """
         names = (
             "codebook_size",
             "codebook_decay",
@@ -227,7 +274,7 @@ class ModelConfig:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RunConfig:
-    """Everything about a run of :mod:`mne_neurolm.pretrain` beside its paths.
+    """Everything about a run of ``mne_neurolm.pretrain`` beside its paths.
 
     Attributes
     ----------
@@ -241,6 +288,22 @@ class RunConfig:
         When state is saved.
     runtime : RuntimeConfig
         Device, precision, parallelism, logging.
+
+    See Also
+    --------
+    mne_neurolm.training.config.recipe : The settings of each stage and size.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from mne_neurolm.training.config import DataConfig, RunConfig, TrainingConfig, recipe
+    >>> config = RunConfig(training=TrainingConfig(max_epochs=3), data=DataConfig(max_tokens=256))
+    >>> config.data.max_tokens, config.runtime.precision
+    (256, 'auto')
+    >>> tiny = recipe("tokenizer", "tiny")
+    >>> shorter = replace(tiny, training=replace(tiny.training, max_epochs=1))
+    >>> shorter.training.max_epochs, shorter.model.codebook_decay
+    (1, 0.9)
     """
 
     training: TrainingConfig

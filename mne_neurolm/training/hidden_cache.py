@@ -59,8 +59,19 @@ class HiddenCache:
 
     Examples
     --------
+    >>> import tempfile
     >>> from mne_neurolm import NeuroLMClassifier
-    >>> classifier = NeuroLMClassifier("workload", cache="states")  # doctest: +SKIP
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.training.hidden_cache import HiddenCache
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cache = HiddenCache(folder, dtype="float16")
+    ...     classifier = NeuroLMClassifier("workload", cache=cache, max_epochs=1, random_state=0)
+    ...     for _ in range(2):  # the encoder runs once
+    ...         proba = classifier.fit(epochs, y).predict_proba(epochs)
+    >>> proba.shape
+    (4, 2)
     """
 
     def __init__(self, folder: str | Path, dtype: str = "float32") -> None:
@@ -88,7 +99,7 @@ class HiddenCache:
         Parameters
         ----------
         model, patches, batch_size, dtype, progress
-            As for :func:`~mne_neurolm.models.inference.encode_patches`.
+            As for ``encode_patches`` in ``mne_neurolm.models.inference``.
 
         Returns
         -------

@@ -168,9 +168,17 @@ def tune_instructions(
 
     Examples
     --------
-    >>> from mne_neurolm import tune_instructions
-    >>> model = tune_instructions({"workload": (epochs, y), my_task: (other_epochs, z)})
-    ... # doctest: +SKIP
+    >>> from mne_neurolm import Task, tune_instructions
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.training import TrainingConfig
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    >>> states = epochs.metadata["state"]
+    >>> y = states.map({"rest": "No", "active": "Yes"})
+    >>> eyes = Task("eyes", "Are the eyes open or closed?", {"rest": "closed", "active": "open"})
+    >>> config = TrainingConfig(max_epochs=1, batch_size=8, progress=False)
+    >>> model = tune_instructions({"workload": (epochs, y), eyes: (epochs, states)}, config=config)
+    >>> len(model.history), sorted(model.history[0])
+    (1, ['answer', 'answer_accuracy', 'loss'])
     """
     if not data:
         raise ValueError("No data: pass {task: (X, y), ...} with at least one task.")

@@ -246,6 +246,8 @@ def train_masked(
 ) -> list[dict[str, float]]:
     """LaBraM's second stage: learn an encoder by predicting hidden patches' codes, in place.
 
+    Masked-code modelling with symmetric masking (Jiang, Zhao and Lu, ICLR 2024, section 2.3).
+
     Parameters
     ----------
     model : NeuroLM
@@ -254,12 +256,13 @@ def train_masked(
     data : sequence of Patches
         Sets of samples; each has one montage and one length.
     config : TrainingConfig | None
-        None: the recipe of LaBraM's released code with the batches of one GPU.
+        None (default): the recipe of LaBraM's released code with the batches of one GPU.
 
     Returns
     -------
     history : list of dict
-        ``loss``, ``masked`` and ``masked_accuracy`` per epoch, see :func:`masked_objective`.
+        Means per epoch: ``masked``, the cross-entropy of the hidden patches' codes in nats;
+        ``loss``, the sum over the two views, which is twice that; and ``masked_accuracy``.
 
     Raises
     ------
@@ -267,6 +270,21 @@ def train_masked(
         If there are no samples, or the codebook was never trained.
     FloatingPointError
         If a loss is not finite.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLM, NeuroLMConfig
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.patches import make_patches
+    >>> from mne_neurolm.training import TrainingConfig, train_masked, train_tokenizer
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=8, random_state=0)
+    >>> data = [make_patches(epochs.pick(["Fz", "Cz", "Pz"]))]
+    >>> model = NeuroLM(NeuroLMConfig.preset("tiny", n_layer=1, text_config=None))
+    >>> config = TrainingConfig(max_epochs=1, batch_size=8, progress=False)
+    >>> _ = train_tokenizer(model, data, config=config)  # there must be codes to predict
+    >>> history = train_masked(model, data, config=config)
+    >>> sorted(history[0]), model.config.separate_encoder
+    (['loss', 'masked', 'masked_accuracy'], True)
     """
     config = config or per_gpu(MASKED_DEFAULTS)
     _require_codes(model)  # before anything is changed

@@ -35,7 +35,7 @@ def train_tokenizer(
     text: np.ndarray | None = None,
     config: TrainingConfig | None = None,
 ) -> list[dict[str, float]]:
-    """Stage 1: learn the neural tokenizer, in place.
+    """Stage 1: learn the neural tokenizer, in place (paper, section 2.2 and Eq. 2 to 6).
 
     Parameters
     ----------
@@ -45,21 +45,40 @@ def train_tokenizer(
         Sets of samples; each has one montage and one length.
     text : ndarray of int, shape (n_tokens,) | None
         Text whose word embeddings, taken from the model's language model, the EEG is aligned with.
-        None: no alignment.
+        None (default): no alignment.
     config : TrainingConfig | None
-        None: Table 7 with the batches of one GPU.
+        None (default): Table 7 with the batches of one GPU.
 
     Returns
     -------
     history : list of dict
-        Losses per epoch, see :func:`~mne_neurolm.training.objectives.vq_objective`.
+        Means per epoch: ``loss``, the sum of ``frequency`` and ``raw`` (mean squared errors of
+        spectra and waveforms, both standardised), ``commitment``, and with text ``domain_eeg`` and
+        ``domain_text`` (cross-entropies in nats); other targets of the model's configuration have
+        names of their own. Beside it ``codebook_used``, the share of the codes in use, and
+        ``codebook_perplexity``.
 
     Raises
     ------
     ValueError
-        If there are no samples, there is text but no language model, or their widths differ.
+        If there are no samples, there is text but no language model, or their widths differ, or the
+        text is shorter than a row.
     FloatingPointError
         If a loss is not finite.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLM, NeuroLMConfig
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.patches import make_patches
+    >>> from mne_neurolm.training import TrainingConfig, train_tokenizer
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=8, random_state=0)
+    >>> data = [make_patches(epochs.pick(["Fz", "Cz", "Pz"]))]
+    >>> model = NeuroLM(NeuroLMConfig.preset("tiny", n_layer=1, text_config=None))
+    >>> config = TrainingConfig(max_epochs=2, batch_size=8, progress=False)
+    >>> history = train_tokenizer(model, data, config=config)
+    >>> len(history), sorted(history[0])[2:]
+    (2, ['commitment', 'frequency', 'loss', 'raw'])
     """
     config = config or per_gpu(TOKENIZER_DEFAULTS)
     _require_samples(data)
@@ -78,6 +97,9 @@ def train_autoregressive(
 ) -> list[dict[str, float]]:
     """Stage 2: teach the language model EEG, in place; the tokenizer stays as it is.
 
+    The code of each channel's next second is predicted (paper, section 2.3 and Eq. 8), and the next
+    token of text (Eq. 9).
+
     Parameters
     ----------
     model : NeuroLM
@@ -85,21 +107,38 @@ def train_autoregressive(
     data : sequence of Patches
         Sets of samples of at least two seconds.
     text : ndarray of int, shape (n_tokens,) | None
-        Text mixed into every step. None: EEG only.
+        Text mixed into every step. None (default): EEG only.
     config : TrainingConfig | None
-        None: Table 8 with the batches of one GPU.
+        None (default): Table 8 with the batches of one GPU.
 
     Returns
     -------
     history : list of dict
-        Losses and accuracies per epoch.
+        Means per epoch: ``loss``, the sum of ``eeg`` and, with text, ``text`` (cross-entropies in
+        nats); ``eeg_accuracy`` and ``text_accuracy``.
 
     Raises
     ------
     ValueError
-        If there are no samples or there is no language model, or samples of a single second.
+        If there are no samples or there is no language model, samples last a single second, or the
+        text is shorter than a row.
     FloatingPointError
         If a loss is not finite.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLM, NeuroLMConfig
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.patches import make_patches
+    >>> from mne_neurolm.training import TrainingConfig, train_autoregressive, train_tokenizer
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=8, random_state=0)
+    >>> data = [make_patches(epochs.pick(["Fz", "Cz", "Pz"]))]
+    >>> model = NeuroLM(NeuroLMConfig.preset("tiny", n_layer=1))
+    >>> config = TrainingConfig(max_epochs=1, batch_size=8, progress=False)
+    >>> _ = train_tokenizer(model, data, config=config)  # there must be codes to predict
+    >>> history = train_autoregressive(model, data, config=config)
+    >>> sorted(history[0])
+    ['eeg', 'eeg_accuracy', 'loss']
     """
     config = config or per_gpu(AUTOREGRESSIVE_DEFAULTS)
     _require_samples(data)
@@ -129,12 +168,28 @@ def train_text(
     Returns
     -------
     history : list of dict
-        Loss and accuracy per epoch.
+        Means per epoch of ``loss``, the cross-entropy of the next token in nats, and ``accuracy``.
 
     Raises
     ------
     ValueError
         If the text is shorter than a row, ``n_steps`` is below 1, or there is no language model.
+    FloatingPointError
+        If a loss is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm import NeuroLM, NeuroLMConfig
+    >>> from mne_neurolm.training import TrainingConfig, train_text
+    >>> model = NeuroLM(NeuroLMConfig.preset("tiny", n_layer=1))
+    >>> text = np.tile([1, 2, 3], 200)  # ids of the text tokenizer
+    >>> config = TrainingConfig(
+    ...     max_epochs=3, lr=1e-3, text_batch_size=4, text_length=32, progress=False
+    ... )
+    >>> history = train_text(model, text, n_steps=5, config=config)
+    >>> history[-1]["loss"] < history[0]["loss"], history[-1]["accuracy"]
+    (True, 1.0)
     """
     nowhere = make_windows([(Bucket((), 0), step, 0, 0, -1) for step in range(n_steps)])
     source = _NoEEG(nowhere, Plan(nowhere.bucket, 1, config.seed))

@@ -23,6 +23,21 @@ class CheckpointConfig:
     publish : "last" | "best"
         Which weights become the final model: the last, or those of the epoch with the lowest
         validation loss. Default ``"last"``.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.config import CheckpointConfig
+    >>> CheckpointConfig(every_minutes=None, every_steps=500, publish="best").keep_last
+    2
+    >>> CheckpointConfig(every_steps=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: every_steps must be positive; got 0.
     """
 
     every_minutes: float | None = 15.0
@@ -63,6 +78,22 @@ class RuntimeConfig:
         Steps between lines of ``metrics.jsonl``. Default 1.
     max_skipped : int
         Stop after this many steps in a row whose loss or gradient is not finite. Default 5.
+
+    Raises
+    ------
+    ValueError
+        If ``log_every`` or ``max_skipped`` is below 1.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.config import RuntimeConfig
+    >>> runtime = RuntimeConfig(precision="bfloat16", activation_checkpointing=True)
+    >>> runtime.strategy, runtime.trackers
+    ('ddp', ('tensorboard',))
+    >>> RuntimeConfig(log_every=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: log_every and max_skipped must be at least 1; got 0 and 5.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -23,14 +23,15 @@ def prepare_tuning(model: NeuroLM, tune: str | None) -> None:
     tune : "full" | "lora" | "head" | None
         ``"full"``: all but the neural tokenizer. ``"lora"``: low-rank adapters (Hu et al. 2022) of
         rank 8 beside all matrices of the language model. ``"head"``: its last transformer block,
-        what normalises the output, and the output layer. None: nothing.
+        what normalises the output, and the output layer. None: the model is left as it is.
 
     Raises
     ------
     ImportError
         If ``peft``, which ``"lora"`` needs, is not installed.
     ValueError
-        If the transformer blocks of the language model can't be found, for ``"head"``.
+        If ``tune`` is unknown, or the transformer blocks of the language model can't be found, for
+        ``"head"``.
 
     Notes
     -----
@@ -38,7 +39,20 @@ def prepare_tuning(model: NeuroLM, tune: str | None) -> None:
     the EEG, which is nothing unless the model was tuned to look at it: on Workload that token's
     state varies by a tenth of its length over windows, and not even a logistic regression on it
     tells the classes of the training windows apart. The last block is the least that can look.
+
+    Examples
+    --------
+    >>> from mne_neurolm import NeuroLM, NeuroLMConfig
+    >>> from mne_neurolm.training.tuned_parts import prepare_tuning
+    >>> model = NeuroLM(NeuroLMConfig.preset("tiny"))
+    >>> for tune in ("full", "head"):
+    ...     prepare_tuning(model, tune)
+    ...     print(tune, sum(p.numel() for p in model.parameters() if p.requires_grad))
+    full 2517120
+    head 838464
     """
+    if tune not in TUNE:
+        raise ValueError(f"tune must be one of {TUNE}; got {tune!r}.")
     if tune is None:
         return
     if tune == "lora":

@@ -42,7 +42,7 @@ class TuningConfig:
     mixup : float
         Mix each window with another of its task, montage and length, in a share drawn for each
         batch from Beta(mixup, mixup), see
-        :func:`~mne_neurolm.training.regularization.mix_windows`. Partners are found among the
+        ``training.regularization.mix_windows``. Partners are found among the
         windows that a process computes at a time, so other numbers of processes and other
         ``micro_batch_size`` mix others. Default 0: no mixing.
     label_smoothing : float
@@ -69,6 +69,17 @@ class TuningConfig:
     ------
     ValueError
         If a value is not allowed.
+
+    Examples
+    --------
+    >>> from mne_neurolm.training.tuning_config import TuningConfig
+    >>> config = TuningConfig(tune="lora", task_weights=("group=0.3",), patience=2)
+    >>> config.weight_by_task, config.needs_validation
+    ({'group': 0.3}, True)
+    >>> TuningConfig(patience=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: patience must be at least 1, or None; got 0.
     """
 
     tune: Literal["full", "lora", "head"] = "full"

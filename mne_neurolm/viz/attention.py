@@ -67,6 +67,8 @@ def plot_attention(
     >>> y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"})
     >>> classifier = NeuroLMClassifier("workload", "tiny-joint", tune=None).fit(epochs, y)
     >>> fig = plot_attention(answer_attention(classifier, epochs), epochs.info, show=False)
+    >>> [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    ['EEG', 'question']
     """
     import matplotlib.pyplot as plt
 
@@ -110,7 +112,7 @@ def plot_attention(
         _bars(row[2], of_text, attention.words)
     for ax, name in zip(grid[0], ("Channels", "Seconds", "Words of the question"), strict=True):
         what = "question" if name.startswith("Words") else "EEG"
-        ax.set_title(f"{name} (% of attention to {what})", fontsize="small")
+        ax.set_title(f"{name}\n(% of attention to {what})", fontsize="small")
     n_epochs = len(attention)
     default = f"Attention of the answer, mean over {n_epochs} epoch{'s' * (n_epochs > 1)} and heads"
     fig.suptitle(default if title is None else title, fontsize="medium", x=0.01, ha="left")

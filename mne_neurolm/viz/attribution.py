@@ -9,10 +9,11 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from mne_neurolm.viz._figure import BLUE, GREY, VERMILION, finish
+from mne_neurolm.viz._figure import BLUE, GREY, VERMILION, finish, get_axes
 from mne_neurolm.viz._scalp import positions
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from mne_neurolm.explain import AnswerAttribution
@@ -26,6 +27,7 @@ def plot_attribution(
     *,
     labels: Sequence[Any] | None = None,
     title: str | None = None,
+    axes: Sequence[Axes] | None = None,
     show: bool = True,
 ) -> Figure:
     """Plot what channels and seconds add to the log-odds of answers, for each class.
@@ -42,6 +44,9 @@ def plot_attribution(
         Classes to show, a column each. ``None`` (default): all that are explained.
     title : str | None
         Title of the figure. Default: none.
+    axes : sequence of matplotlib.axes.Axes | None
+        Where to plot: one for the channels of each class, then one for the seconds of each.
+        ``None`` (default) makes a figure.
     show : bool
         Whether to show the figure. Default True.
 
@@ -54,7 +59,7 @@ def plot_attribution(
     Raises
     ------
     ValueError
-        If a class is explained for no epoch.
+        If a class is explained for no epoch, or axes are not two for each class.
 
     Examples
     --------
@@ -66,9 +71,9 @@ def plot_attribution(
     >>> y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"})
     >>> classifier = NeuroLMClassifier("workload", "tiny-joint", tune=None).fit(epochs, y)
     >>> fig = plot_attribution(answer_attribution(classifier, epochs), epochs.info, show=False)
+    >>> fig.axes[2].get_ylabel()
+    'Log-odds (nats)'
     """
-    import matplotlib.pyplot as plt
-
     explained = attribution.labels.tolist()
     shown = sorted(set(explained), key=explained.index) if labels is None else list(labels)
     missing = [label for label in shown if label not in explained]
@@ -83,16 +88,7 @@ def plot_attribution(
     of_channels = [mean.sum(axis=0) for mean in means]
     of_seconds = [mean.sum(axis=1) for mean in means]
     limit = max(float(np.abs(values).max()) for values in of_channels) or 1.0
-    width = max(2.8, 0.3 * min(len(attribution.ch_names), _MOST_CHANNELS))
-    fig, grid = plt.subplots(
-        2,
-        len(shown),
-        figsize=(1.0 + width * len(shown), 4.6),
-        height_ratios=[1.7, 1.0],
-        layout="constrained",
-        squeeze=False,
-        sharey="row" if where is None else False,
-    )
+    fig, grid = _make_axes(axes, len(shown), len(attribution.ch_names), shared=where is None)
     for k, label in enumerate(shown):
         chosen = attribution.labels == label
         n = int(chosen.sum())
@@ -121,10 +117,36 @@ def plot_attribution(
     if where is None:
         grid[0, 0].set_ylabel("Log-odds (nats)")
     else:
-        fig.colorbar(image, ax=grid[0].tolist(), shrink=0.8, label="Log-odds (nats)")
+        grid[0, 0].figure.colorbar(image, ax=grid[0].tolist(), shrink=0.8, label="Log-odds (nats)")
     if title is not None:
         fig.suptitle(title, fontsize="medium", x=0.01, ha="left")
     return finish(fig, show)
+
+
+def _make_axes(
+    axes: Sequence[Axes] | None, n_classes: int, n_channels: int, *, shared: bool
+) -> tuple[Figure, NDArray[Any]]:
+    """Return the given axes with their figure, or new ones: channels above, seconds below."""
+    if axes is not None:
+        given = np.asarray(axes, dtype=object).ravel()
+        if len(given) != 2 * n_classes:
+            raise ValueError(
+                f"axes must be two for each of {n_classes} classes; got {len(given)}. Choose "
+                "classes with labels."
+            )
+        return get_axes(given[0], (0, 0))[0], given.reshape(2, n_classes)
+    import matplotlib.pyplot as plt
+
+    width = max(2.8, 0.3 * min(n_channels, _MOST_CHANNELS))
+    return plt.subplots(
+        2,
+        n_classes,
+        figsize=(1.0 + width * n_classes, 4.6),
+        height_ratios=[1.7, 1.0],
+        layout="constrained",
+        squeeze=False,
+        sharey="row" if shared else False,
+    )
 
 
 def _bars(ax: Any, values: NDArray[np.float64], names: Sequence[str]) -> None:

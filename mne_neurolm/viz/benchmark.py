@@ -57,6 +57,21 @@ def plot_benchmark(
     ------
     ValueError
         If a column is missing, there is no score, or there are several datasets.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mne_neurolm.viz import plot_benchmark
+    >>> results = pd.DataFrame(
+    ...     {
+    ...         "pipeline": ["NeuroLM", "NeuroLM", "CSP", "CSP"],
+    ...         "subject": [1, 2, 1, 2],
+    ...         "score": [0.8, 0.6, 0.7, 0.6],
+    ...     }
+    ... )
+    >>> fig = plot_benchmark(results, highlight=["NeuroLM"], chance=0.5, show=False)
+    >>> [label.get_text() for label in fig.axes[0].get_yticklabels()]  # from below
+    ['CSP', 'NeuroLM']
     """
     missing = [name for name in ("pipeline", "subject", "score") if name not in results]
     if missing:

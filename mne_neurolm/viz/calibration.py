@@ -58,6 +58,8 @@ def plot_calibration(
     --------
     >>> from mne_neurolm.viz import plot_calibration
     >>> fig = plot_calibration([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], show=False)
+    >>> fig.axes[0].get_title()
+    'Expected calibration error 0.300'
     """
     from mne_neurolm.evaluation.calibration import expected_calibration_error, reliability_curve
 

@@ -45,10 +45,10 @@ def plot_codes(
     epoch : int
         Which of them; negative numbers count from the end. Default 0.
     codebook : array-like, shape (n_codes, code_dim) | None
-        Vectors of the codes, such as ``tokenizer.model_.vq.codebook.weight``. Codes are then
-        coloured by the order of these vectors along their first principal component, so that
-        similar colours are similar codes. ``None`` (default) colours by how often a code occurs in
-        all of ``tokens``: the number of a code has no meaning.
+        Vectors of the codes, such as ``tokenizer.model_.vq.codebook.weight``. The codes that occur
+        in ``tokens`` are then coloured by their order along the first principal component of the
+        vectors of all tokens, so that similar colours are similar codes. ``None`` (default) colours
+        by how often a code occurs in all of ``tokens``: the number of a code has no meaning.
     picks : sequence of str | None
         Channels to show. ``None`` (default) shows all.
     title : str | None
@@ -77,6 +77,8 @@ def plot_codes(
     >>> from mne_neurolm.viz import plot_codes
     >>> tokens = NeuroLMTokenizer().fit_transform(simulate_epochs(n_subjects=1, random_state=0))
     >>> fig = plot_codes(tokens, picks=["Cz", "Pz"], show=False)
+    >>> [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    ['Cz', 'Pz']
     """
     if not -len(tokens) <= epoch < len(tokens):
         raise IndexError(f"There are {len(tokens)} epochs, got epoch={epoch}.")
@@ -86,10 +88,10 @@ def plot_codes(
     if codebook is None:
         value, label = np.bincount(tokens.codes.ravel()).astype(np.float64), "Tokens with this code"
     else:
-        value, label = (
-            _order(np.asarray(codebook, dtype=np.float64), tokens),
-            "Place on the codebook's first component",
-        )
+        if hasattr(codebook, "detach"):  # a parameter, perhaps of a model on a GPU
+            codebook = codebook.detach().cpu()
+        value = _order(np.asarray(codebook, dtype=np.float64), tokens)
+        label = "Place on the codes' first component"
     field = value[codes]
 
     size = (1.9 + 0.55 * max(codes.shape[1], 6), 1.3 + 0.24 * max(len(shown), 6))
@@ -99,8 +101,8 @@ def plot_codes(
         cmap="cividis",
         aspect="auto",
         interpolation="nearest",
-        vmin=0 if codebook is None else value.min(),
-        vmax=max(field.max(), 1) if codebook is None else value.max(),
+        vmin=0,
+        vmax=max(field.max(), 1) if codebook is None else 1,
     )
     if codes.shape[1] <= 16:
         low, high = image.get_clim()
@@ -174,6 +176,8 @@ def plot_codebook(
     >>> epochs = simulate_epochs(n_subjects=1, random_state=0)
     >>> tokens = NeuroLMTokenizer().fit_transform(epochs)
     >>> fig = plot_codebook(tokens, epochs, 1024, show=False)
+    >>> fig.axes[0].get_xlabel()
+    'Rank of the code (of 1024)'
     """
     import matplotlib.pyplot as plt
 
@@ -216,11 +220,13 @@ def plot_codebook(
     hertz, of_all = _decibels(patches.data.reshape(-1, patches.data.shape[-1]))
 
     n_columns = 2 if where is None else 3  # waveform, spectrum, scalp
-    fig = plt.figure(figsize=(2.9 * n_columns, 2.6 + 1.5 * len(chosen)), layout="constrained")
+    widths = [1.0, 1.0, 0.6][:n_columns]  # maps are square
+    size = (3.2 * sum(widths), 2.6 + 1.5 * len(chosen))
+    fig = plt.figure(figsize=size, layout="constrained")
     rows: Any = fig.subfigures(2, 1, height_ratios=[2.6, 1.5 * len(chosen)])
     top, below = rows
     plot_code_usage(tokens.codes, codebook_size, axes=top.subplots(), show=False)
-    grid = below.subplots(len(chosen), n_columns, squeeze=False)
+    grid = below.subplots(len(chosen), n_columns, squeeze=False, width_ratios=widths)
     for panels, code in zip(grid, chosen, strict=True):
         there = tokens.codes == code
         own = patches.data[there]
@@ -233,11 +239,12 @@ def plot_codebook(
         for ax in panels[:2]:
             ax.spines[["top", "right"]].set_visible(False)
             ax.margins(x=0)
+            ax.tick_params(labelbottom=code == chosen[-1])
     grid[0, 0].set_title("Mean waveform, quartiles (µV)", fontsize="small")
     grid[0, 1].set_title("Spectrum (dB re 1 µV²/Hz)", fontsize="small")
     grid[0, 1].legend(frameon=False, fontsize="x-small")
     if where is not None:
-        grid[0, 2].set_title("Share of the channel's tokens (%)", fontsize="small")
+        grid[0, 2].set_title("Share of the\nchannel's tokens (%)", fontsize="small")
     grid[-1, 0].set_xlabel("Time (s)")
     grid[-1, 1].set_xlabel("Frequency (Hz)")
     if title is not None:
@@ -246,17 +253,22 @@ def plot_codebook(
 
 
 def _order(codebook: NDArray[np.float64], tokens: EEGTokens) -> NDArray[np.float64]:
-    """Return the position of each code along the first principal component, 0 to 1."""
+    """Return the place of each code that occurs on their first principal component, 0 to 1.
+
+    NaN for the others: a codebook holds many codes of what these tokens are not.
+    """
     largest = int(tokens.codes.max(initial=0))
     if codebook.ndim != 2 or len(codebook) <= largest:
         raise ValueError(
             f"codebook must have one vector per code, shape (n_codes, code_dim), and tokens have "
             f"codes up to {largest}; got shape {codebook.shape}."
         )
-    centred = codebook - codebook.mean(axis=0)
-    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    rank = np.argsort(np.argsort(centred @ axis, kind="stable"))
-    return rank / max(len(codebook) - 1, 1)
+    there, counts = np.unique(tokens.codes, return_counts=True)
+    centred = codebook[there] - np.average(codebook[there], axis=0, weights=counts)
+    axis = np.linalg.svd(np.sqrt(counts)[:, None] * centred, full_matrices=False)[2][0]
+    place = np.full(len(codebook), np.nan)
+    place[there] = np.argsort(np.argsort(centred @ axis, kind="stable")) / max(len(there) - 1, 1)
+    return place
 
 
 def _decibels(patches: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:

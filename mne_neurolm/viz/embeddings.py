@@ -79,6 +79,8 @@ def plot_embedding(
     >>> state = epochs.metadata["state"].to_numpy()
     >>> groups = {name: tokens.hidden[state == name] for name in ("rest", "active")}
     >>> fig = plot_embedding(groups, show=False)
+    >>> [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    ['rest (500)', 'active (500)']
     """
     if method not in ("pca", "tsne"):
         raise ValueError(f"method must be 'pca' or 'tsne'; got {method!r}.")

@@ -66,6 +66,24 @@ def plot_comparison(
     ValueError
         If there is no row with a score, a metric is not a column, rows are of several problems, or
         axes do not match.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds, run_evaluation, summarize
+    >>> from mne_neurolm.viz import plot_comparison
+    >>> epochs = simulate_epochs(n_subjects=3, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("leave-one-subject-out", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=["chance", "band-power"], n_jobs=1)
+    >>> fig = plot_comparison(summarize(results), ["balanced_accuracy", "auroc"], show=False)
+    >>> [label.get_text() for label in fig.axes[0].get_yticklabels()]  # from below
+    ['Chance', 'Band power + LR']
     """
     unknown = [metric for metric in metrics if metric not in table]
     if not metrics or unknown:
@@ -141,6 +159,24 @@ def plot_subject_scores(
     ------
     ValueError
         If the table is empty, of several problems, or lacks the metric.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from mne_neurolm import Task
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation import Problem, make_folds, run_evaluation, subject_scores
+    >>> from mne_neurolm.viz import plot_subject_scores
+    >>> epochs = simulate_epochs(n_subjects=3, random_state=0)
+    >>> y, subjects = epochs.metadata["state"], epochs.metadata["subject"]
+    >>> task = Task("state", "Is this active?", {"rest": "No", "active": "Yes"})
+    >>> folds = make_folds("leave-one-subject-out", y, subjects)
+    >>> problem = Problem("state", task, epochs, y, subjects, folds)
+    >>> with mne.use_log_level("warning"):
+    ...     results = run_evaluation([problem], methods=["chance", "band-power"], n_jobs=1)
+    >>> fig = plot_subject_scores(subject_scores(results), show=False)
+    >>> [label.get_text() for label in fig.axes[0].get_yticklabels()]  # from above
+    ['Band power + LR', 'Chance']
     """
     if metric not in table or table.empty or table["problem"].nunique() > 1:
         raise ValueError(

@@ -84,6 +84,8 @@ def plot_reconstruction(
     >>> tokenizer = NeuroLMTokenizer()
     >>> decoded = tokenizer.inverse_transform(tokenizer.fit_transform(epochs))
     >>> fig = plot_reconstruction(epochs.get_data()[0], decoded[0], epochs.info, show=False)
+    >>> len(fig.axes[0].get_yticks())  # channels
+    19
     """
     if isinstance(info_or_ch_names, mne.Info):
         ch_names = list(info_or_ch_names["ch_names"])
@@ -178,9 +180,10 @@ def plot_spectra(
     picks : sequence of str | None
         Channels to show. ``None`` (default) shows all up to six, or else six spread evenly over the
         list of channels.
-    target : "magnitude" | "log_magnitude"
+    target : "magnitude" | "log_magnitude" | "amplitude_phase"
         What the values are, the model's ``frequency_target``: magnitudes z-scored over the epoch
-        (default), or log-magnitudes standardised per frequency over the training data.
+        (default, and those of ``"amplitude_phase"``), or log-magnitudes standardised per frequency
+        over the training data.
     title : str | None
         Title of the figure. ``None`` (default): mean over all channels of the correlation of the
         means over seconds, and of that of single tokens; with ``axes`` no title.
@@ -198,6 +201,27 @@ def plot_spectra(
     ------
     ValueError
         If shapes, names or axes do not match, a value is not finite, or the target is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurolm import NeuroLMTokenizer
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.patches import make_patches
+    >>> from mne_neurolm.viz import plot_spectra
+    >>> epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=2, random_state=0)
+    >>> tokenizer = NeuroLMTokenizer().fit(epochs)
+    >>> vq, patches = tokenizer.model_.vq, make_patches(epochs)
+    >>> data, *where = map(torch.from_numpy, (patches.data, patches.channels, patches.times))
+    >>> with torch.no_grad():
+    ...     original, _ = vq.targets(data)
+    ...     decoded, _ = vq.decode_codes(vq.codes(vq.encode(data, *where)), *where)
+    >>> names, target = patches.ch_names, vq.frequency_target
+    >>> fig = plot_spectra(
+    ...     original[0], decoded[0], names, picks=["Cz", "O1"], target=target, show=False
+    ... )
+    >>> [ax.get_title(loc="left").split(",")[0] for ax in fig.axes]
+    ['Cz', 'O1']
     """
     if target not in _SPECTRUM_LABELS:
         raise ValueError(f"target must be one of {tuple(_SPECTRUM_LABELS)}; got {target!r}.")

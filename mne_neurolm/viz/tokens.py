@@ -134,6 +134,8 @@ def plot_mask(
     --------
     >>> from mne_neurolm.viz import plot_mask
     >>> fig = plot_mask([0, 0, 1, 1], n_text=3, show=False)  # two channels, two seconds
+    >>> fig.axes[0].images[0].get_array().shape  # 4 tokens of EEG, 3 of text
+    (7, 7)
     """
     import torch
     from matplotlib.colors import ListedColormap

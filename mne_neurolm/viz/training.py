@@ -147,6 +147,16 @@ def plot_training(
     -----
     Steps without a value, such as those that were skipped for a loss that was not finite, leave a
     gap in the thin line. A last line that a kill tore is left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurolm.viz import plot_training
+    >>> lines = [{"step": k, "loss": np.exp(-k / 20), "codebook_used": k / 50} for k in range(50)]
+    >>> lines[-1]["val_loss"] = 0.1  # at the end of an epoch
+    >>> fig = plot_training(lines, show=False)
+    >>> [ax.get_ylabel() for ax in fig.axes]
+    ['Loss', 'Codes used (share)']
     """
     listed = _as_list(runs)
     histories = [load_metrics(run) for run in listed]

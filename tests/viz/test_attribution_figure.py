@@ -60,3 +60,22 @@ def test_scalp_maps_share_a_scale(attribution, topomaps) -> None:
 def test_no_such_class(attribution, labels: list) -> None:
     with pytest.raises(ValueError, match=r"one or more of \['a', 'b'\]"):
         plot_attribution(attribution, labels=labels, show=False)
+
+
+def test_into_given_axes(attribution) -> None:
+    import matplotlib.pyplot as plt
+
+    around = plt.figure(layout="constrained")
+    left, right = around.subfigures(1, 2)
+    left.subplots()
+    given = right.subplots(2, 2)
+    assert plot_attribution(attribution, axes=given, show=False) is around
+    assert heights(given[0, 0]) == [2, -1, 0] and heights(given[1, 1]) == [0.5, 0.5]
+    info = mne.create_info(list(NAMES), 200.0, "eeg")
+    places = {name: [0.0, 0.03 - 0.04 * i, 0.09] for i, name in enumerate(NAMES)}
+    info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
+    column = plt.figure().subfigures(1, 1).subplots(2)
+    plot_attribution(attribution, info, labels=["b"], axes=column, show=False)
+    assert column[0].images and column[0].figure.axes[-1].get_ylabel() == "Log-odds (nats)"
+    with pytest.raises(ValueError, match="two for each of 2 classes; got 3"):
+        plot_attribution(attribution, axes=given.ravel()[:3], show=False)

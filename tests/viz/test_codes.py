@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import pytest
+import torch
 
 from mne_neurolm.patches import Patches, make_patches
 from mne_neurolm.tokens import EEGTokens
@@ -58,12 +59,19 @@ def test_codes(tokens) -> None:
 
 
 def test_similar_codes_have_similar_colours(tokens) -> None:
-    along = np.array([3.0, 0.0, 1.0, 9.0, 2.0])  # where the codes are on one axis
+    along = np.array([3.0, 0.0, 1.0, 9.0, 2.0])  # where the codes are on one axis; 3 does not occur
     codebook = np.outer(along, [1.0, 1.0]) + np.array([5.0, -5.0])
     values = plot_codes(tokens, codebook=codebook, show=False).axes[0].images[0].get_array()
-    rank = np.array([3, 0, 1, 4, 2]) / 4
+    parameter = torch.nn.Parameter(torch.as_tensor(codebook))
+    same = plot_codes(tokens, codebook=parameter, show=False).axes[0].images[0].get_array()
+    np.testing.assert_allclose(same, values)
+    rank = np.array([3, 0, 1, np.nan, 2]) / 3
     expected = rank[CODES[0].reshape(2, 3).T]
     assert np.allclose(values, expected) or np.allclose(values, 1 - expected)
+    # Codes that do not occur take no colours, wherever they are.
+    codebook[3] = [0.0, 1000.0]
+    again = plot_codes(tokens, codebook=codebook, show=False).axes[0].images[0].get_array()
+    assert np.allclose(again, values) or np.allclose(again, 1 - values)
     with pytest.raises(ValueError, match=r"codes up to 4; got shape \(4, 2\)"):
         plot_codes(tokens, codebook=codebook[:4], show=False)
 

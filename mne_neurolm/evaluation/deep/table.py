@@ -43,11 +43,11 @@ class DeepModel:
         Whether windows are resampled to 200 Hz. Without it the network fits its kernels to the
         sampling rate of the data.
     scaling : str
-        How volts are scaled, a key of ``SCALINGS`` in :mod:`mne_neurolm.evaluation.deep.inputs`.
+        How volts are scaled, a key of ``SCALINGS`` in ``mne_neurolm.evaluation.deep.inputs``.
     shortest : float
         Shortest window in seconds.
     lr : float
-        Peak learning rate.
+        Peak learning rate of AdamW.
     weight_decay : float
         Weight decay of AdamW.
     batch_size : int
@@ -56,6 +56,26 @@ class DeepModel:
         Passes over 1,450 windows; see :meth:`epochs_for`.
     source : str
         Where scaling and training parameters come from.
+
+    See Also
+    --------
+    mne_neurolm.evaluation.deep.DeepClassifier : Trains one.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from torch import nn
+    >>> from mne_neurolm.datasets import simulate_epochs
+    >>> from mne_neurolm.evaluation.deep import DEEP, DeepClassifier
+    >>> def build(n_chans, n_times, n_outputs, sfreq):
+    ...     return nn.Sequential(nn.Flatten(), nn.Linear(n_chans * n_times, n_outputs))
+    >>> linear = replace(DEEP["eegnet"], title="Linear", build=build, library=None)
+    >>> linear.max_epochs, linear.epochs_for(40)  # as many windows in all
+    (20, 725)
+    >>> epochs = simulate_epochs(n_subjects=2, random_state=0)
+    >>> net = DeepClassifier(linear, max_epochs=2, random_state=0)
+    >>> net.fit(epochs, epochs.metadata["state"]).predict_proba(epochs).shape
+    (40, 2)
     """
 
     title: str
