@@ -54,3 +54,30 @@ def test_models(tmp_path, monkeypatch) -> None:
     names, _ = run_page("models")
     assert names["again"].model_ is not names["tuned"].model_
     assert (tmp_path / "tuned" / "model.safetensors").exists()
+
+
+def test_quickstart(tmp_path, monkeypatch) -> None:
+    """The recording that the reader is asked for is a simulated one here."""
+    import mne
+
+    from mne_neurolm.datasets import simulate_epochs
+
+    monkeypatch.chdir(tmp_path)
+    epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=10, random_state=1)
+    names = [f"EEG {name.upper()}-REF" for name in epochs.ch_names]
+    info = mne.create_info(names, epochs.info["sfreq"], "eeg")
+    raw = mne.io.RawArray(np.hstack(epochs.get_data()), info)
+    mne.export.export_raw("recording.edf", raw)
+    names, printed = run_page("quickstart")
+    assert float(printed[3].split()[1]) > 0.6, "NeuroLM is better than chance"
+    assert len(names["pipe"].predict(names["mine"])) == 10
+    assert (tmp_path / "report.html").stat().st_size > 1e5
+
+
+def test_pipeline_of_the_readme() -> None:
+    text = (pages.DOC.parent / "README.md").read_text(encoding="utf-8")
+    code = text.split("## A pipeline\n\n```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line]) == 8
+    names: dict = {}
+    exec(code, names)
+    assert names["pipe"].classes_.tolist() == ["active", "rest"]
