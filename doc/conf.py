@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 # The gallery runs the examples: no model hub, no window, and one thread each.
-os.environ |= {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg", "TOKENIZERS_PARALLELISM": "false"}
+os.environ |= {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))

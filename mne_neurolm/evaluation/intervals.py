@@ -27,6 +27,21 @@ class Unit(NamedTuple):
         Predicted probabilities of each seed.
     subjects : ndarray, shape (n_epochs,)
         Whose epoch it is.
+
+    See Also
+    --------
+    subject_bootstrap : What takes it.
+
+    Examples
+    --------
+    Four epochs of two people, of one seed:
+
+    >>> import numpy as np
+    >>> from mne_neurolm.evaluation.intervals import Unit
+    >>> proba = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
+    >>> unit = Unit(np.array([0, 1, 1, 0]), [proba], np.array(["anna", "anna", "ben", "ben"]))
+    >>> float((unit.probas[0].argmax(axis=1) == unit.truth).mean())
+    0.5
     """
 
     truth: NDArray[np.int64]
@@ -42,6 +57,13 @@ class Interval(NamedTuple):
     low, high : float
         Its ends; NaN if there is none, because there are fewer than two subjects or the score is
         not defined.
+
+    Examples
+    --------
+    >>> from mne_neurolm.evaluation.intervals import Interval
+    >>> low, high = Interval(0.62, 0.81)
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.62 to 0.81'
     """
 
     low: float
