@@ -22,6 +22,7 @@ from mne_neurolm.evaluation._benchmark_tables import (
 )
 from mne_neurolm.evaluation.comparison import html_table
 from mne_neurolm.evaluation.moabb_files import moabb_pipelines
+from mne_neurolm.evaluation.report_figures import add_figure, new_report
 from mne_neurolm.models.revision import NamesRevision, model_revision
 from mne_neurolm.utils.optional import import_optional
 
@@ -197,7 +198,7 @@ class BenchmarkResults:
 
         from mne_neurolm.viz import plot_benchmark
 
-        report = mne.Report(title=title, verbose="error")
+        report = new_report(title)
         ran = set(self.results["pipeline"])
         models = [[name, model] for name, model in self.models.items() if name in ran]
         if models:
@@ -220,15 +221,14 @@ class BenchmarkResults:
                     label=_METRICS.get(self._metric_of(own), self._metric_of(own)),
                     show=False,
                 )
-                report.add_figure(
+                add_figure(
+                    report,
                     figure,
                     title=f"{name}: people",
                     caption="A mark for every person, sessions averaged, at the same height in "
                     "every row; the bar is their mean, the dotted line chance. NeuroLM is blue and "
                     "round.",
-                    image_format="png",
                 )
-            plt.close(figure)
             pairs = _of(differences, problem)
             if len(pairs):
                 report.add_html(_differences_html(pairs), title=f"{name}: differences")

@@ -10,6 +10,8 @@ import mne
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mne_neurolm.evaluation.report_figures import add_figure, new_report
+
 # The model's frequency_target -> what its spectra are, for captions.
 _SPECTRA = {
     "magnitude": "magnitudes of the Fourier transform of each second, z-scored over the epoch. The "
@@ -146,8 +148,6 @@ def demo_report(
     >>> titles[:3]
     ['Results', 'Confusion matrix', 'Reconstruction: waveforms']
     """
-    import matplotlib.pyplot as plt
-
     from mne_neurolm.viz import (
         plot_code_usage,
         plot_confusion,
@@ -169,7 +169,7 @@ def demo_report(
             f"{len(bins[0])} and {len(bins[1])}."
         )
     shown = {"Reconstruction": 0} if examples is None else dict(examples)
-    report = mne.Report(title=title, verbose="error")
+    report = new_report(title)
     text = "".join(f"<p>{escape(line)}</p>" for line in description.splitlines() if line.strip())
     report.add_html(text + results_table(results), title="Results", tags=("results",))
     figures = [
@@ -213,6 +213,5 @@ def demo_report(
         ),
     ]
     for fig, name, caption in figures:
-        report.add_figure(fig, title=name, caption=caption, image_format="png")
-        plt.close(fig)
+        add_figure(report, fig, title=name, caption=caption)
     return report

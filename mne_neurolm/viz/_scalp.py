@@ -7,6 +7,16 @@ from collections.abc import Sequence
 import mne
 import numpy as np
 
+#: Bars that take the place of a map, at most.
+MOST_CHANNELS = 12
+
+
+def what_bars_show(n_channels: int) -> str:
+    """Return what bars of channels are called, of which there are at most twelve."""
+    if n_channels <= MOST_CHANNELS:
+        return "Channels"
+    return f"The largest {MOST_CHANNELS} of {n_channels} channels"
+
 
 def positions(info: mne.Info | None, ch_names: Sequence[str]) -> mne.Info | None:
     """Return an Info of just these channels in this order, or None if they make no map.

@@ -10,14 +10,12 @@ import mne
 import numpy as np
 
 from mne_neurolm.viz._figure import BLUE, GREY, finish
-from mne_neurolm.viz._scalp import positions
+from mne_neurolm.viz._scalp import MOST_CHANNELS, positions, what_bars_show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mne_neurolm.explain import AnswerAttention
-
-_MOST_CHANNELS = 12
 
 
 def plot_attention(
@@ -49,8 +47,8 @@ def plot_attention(
     -------
     fig : matplotlib.figure.Figure
         On top the share of EEG and of the question in each layer's attention. Below, for each layer
-        that is shown, the share of each channel and of each second in the attention to EEG, and the
-        share of each word in that to the question.
+        that is shown, the share of each channel and, where there are several, of each second in the
+        attention to EEG, and the share of each word in that to the question.
 
     Raises
     ------
@@ -94,7 +92,11 @@ def plot_attention(
     top.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     top.spines[["top", "right"]].set_visible(False)
 
-    grid = parts[1].subplots(len(shown), 3, squeeze=False)
+    # One second takes all of the attention to EEG, which is nothing to show.
+    panels = ["Channels", "Seconds", "Words of the question"]
+    if attention.n_seconds == 1:
+        panels.remove("Seconds")
+    grid = parts[1].subplots(len(shown), len(panels), squeeze=False)
     for row, layer in zip(grid, shown, strict=True):
         row[0].set_ylabel(f"layer {layer}", fontsize="small")
         of_eeg = 100 * eeg[layer] / max(float(eeg[layer].sum()), 1e-12)
@@ -107,16 +109,32 @@ def plot_attention(
             )
             fig.colorbar(image, ax=row[0], shrink=0.8, format="%.1f")
         else:
-            _bars(row[0], channels, attention.ch_names, _MOST_CHANNELS)
-        _bars(row[1], of_eeg.sum(axis=1), [str(s) for s in range(attention.n_seconds)])
-        _bars(row[2], of_text, attention.words)
-    for ax, name in zip(grid[0], ("Channels", "Seconds", "Words of the question"), strict=True):
+            _bars(row[0], channels, attention.ch_names, MOST_CHANNELS)
+        if attention.n_seconds > 1:
+            _bars(row[1], of_eeg.sum(axis=1), [str(s) for s in range(attention.n_seconds)])
+        _bars(row[-1], *_whole_words(of_text, attention.words))
+    if where is None:
+        panels[0] = what_bars_show(len(attention.ch_names))
+    for ax, name in zip(grid[0], panels, strict=True):
         what = "question" if name.startswith("Words") else "EEG"
         ax.set_title(f"{name}\n(% of attention to {what})", fontsize="small")
     n_epochs = len(attention)
     default = f"Attention of the answer, mean over {n_epochs} epoch{'s' * (n_epochs > 1)} and heads"
     fig.suptitle(default if title is None else title, fontsize="medium", x=0.01, ha="left")
     return finish(fig, show)
+
+
+def _whole_words(percent: Any, pieces: Sequence[str]) -> tuple[Any, list[str]]:
+    """Put pieces of a word together, and add up what they get."""
+    words, sums = [""], [0.0]
+    for piece, share in zip(pieces, percent, strict=True):
+        goes_on = piece[:1].isalnum() and words[-1][-1:].isalnum()
+        if goes_on or not words[-1]:
+            words[-1], sums[-1] = words[-1] + piece, sums[-1] + share
+        else:
+            words.append(piece)
+            sums.append(share)
+    return np.array(sums), words
 
 
 def _bars(ax: Any, percent: Any, names: Sequence[str], most: int | None = None) -> None:

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mne_neurolm.viz._figure import BLUE, GREY, VERMILION, finish, get_axes
-from mne_neurolm.viz._scalp import positions
+from mne_neurolm.viz._scalp import MOST_CHANNELS, positions, what_bars_show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from mne_neurolm.explain import AnswerAttribution
-
-_MOST_CHANNELS = 12
 
 
 def plot_attribution(
@@ -45,21 +43,22 @@ def plot_attribution(
     title : str | None
         Title of the figure. Default: none.
     axes : sequence of matplotlib.axes.Axes | None
-        Where to plot: one for the channels of each class, then one for the seconds of each.
-        ``None`` (default) makes a figure.
+        Where to plot: one for the channels of each class, then one for the seconds of each where
+        epochs last more than one. ``None`` (default) makes a figure.
     show : bool
         Whether to show the figure. Default True.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        In each column the shares of channels, summed over seconds, and below those of seconds,
-        summed over channels. What speaks for the class is red, what speaks against it blue.
+        In each column the shares of channels, summed over seconds, and below, where there are
+        several, those of seconds, summed over channels. What speaks for the class is red, what
+        speaks against it blue.
 
     Raises
     ------
     ValueError
-        If a class is explained for no epoch, or axes are not two for each class.
+        If a class is explained for no epoch, or axes are too many or too few.
 
     Examples
     --------
@@ -88,7 +87,9 @@ def plot_attribution(
     of_channels = [mean.sum(axis=0) for mean in means]
     of_seconds = [mean.sum(axis=1) for mean in means]
     limit = max(float(np.abs(values).max()) for values in of_channels) or 1.0
-    fig, grid = _make_axes(axes, len(shown), len(attribution.ch_names), shared=where is None)
+    n_channels, n_seconds = len(attribution.ch_names), len(of_seconds[0])
+    n_rows = 1 + (n_seconds > 1)  # a single second has all there is
+    fig, grid = _make_axes(axes, n_rows, len(shown), n_channels, shared=where is None)
     for k, label in enumerate(shown):
         chosen = attribution.labels == label
         n = int(chosen.sum())
@@ -104,16 +105,18 @@ def plot_attribution(
                 show=False,
             )
         else:
-            order = np.argsort(-np.abs(of_channels[k]), kind="stable")[:_MOST_CHANNELS]
+            order = np.argsort(-np.abs(of_channels[k]), kind="stable")[:MOST_CHANNELS]
             _bars(grid[0, k], of_channels[k][order], [attribution.ch_names[c] for c in order])
+            grid[0, k].set_xlabel(what_bars_show(n_channels))
         grid[0, k].set_title(name, fontsize="medium", parse_math=False)
-        seconds = [str(second) for second in range(len(of_seconds[k]))]
-        _bars(grid[1, k], of_seconds[k], seconds)
-        grid[1, k].set_xlabel("Second")
-    top = max(float(np.abs(values).max()) for values in of_seconds) or 1.0
-    for ax in grid[1]:
-        ax.set_ylim(-1.08 * top, 1.08 * top)
-    grid[1, 0].set_ylabel("Log-odds (nats)")
+        if n_seconds > 1:
+            _bars(grid[1, k], of_seconds[k], [str(second) for second in range(n_seconds)])
+            grid[1, k].set_xlabel("Second")
+    if n_seconds > 1:
+        top = max(float(np.abs(values).max()) for values in of_seconds) or 1.0
+        for ax in grid[1]:
+            ax.set_ylim(-1.08 * top, 1.08 * top)
+        grid[1, 0].set_ylabel("Log-odds (nats)")
     if where is None:
         grid[0, 0].set_ylabel("Log-odds (nats)")
     else:
@@ -124,25 +127,25 @@ def plot_attribution(
 
 
 def _make_axes(
-    axes: Sequence[Axes] | None, n_classes: int, n_channels: int, *, shared: bool
+    axes: Sequence[Axes] | None, n_rows: int, n_classes: int, n_channels: int, *, shared: bool
 ) -> tuple[Figure, NDArray[Any]]:
     """Return the given axes with their figure, or new ones: channels above, seconds below."""
     if axes is not None:
         given = np.asarray(axes, dtype=object).ravel()
-        if len(given) != 2 * n_classes:
+        if len(given) != n_rows * n_classes:
             raise ValueError(
-                f"axes must be two for each of {n_classes} classes; got {len(given)}. Choose "
+                f"axes must be {n_rows} for each of {n_classes} classes; got {len(given)}. Choose "
                 "classes with labels."
             )
-        return get_axes(given[0], (0, 0))[0], given.reshape(2, n_classes)
+        return get_axes(given[0], (0, 0))[0], given.reshape(n_rows, n_classes)
     import matplotlib.pyplot as plt
 
-    width = max(2.8, 0.3 * min(n_channels, _MOST_CHANNELS))
+    width = max(2.8, 0.3 * min(n_channels, MOST_CHANNELS))
     return plt.subplots(
-        2,
+        n_rows,
         n_classes,
-        figsize=(1.0 + width * n_classes, 4.6),
-        height_ratios=[1.7, 1.0],
+        figsize=(1.0 + width * n_classes, 3.0 + 1.6 * (n_rows - 1)),
+        height_ratios=[1.7, 1.0][:n_rows],
         layout="constrained",
         squeeze=False,
         sharey="row" if shared else False,

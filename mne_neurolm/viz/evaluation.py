@@ -187,7 +187,7 @@ def plot_subject_scores(
     grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False, kind="stable").index]
     grid = grid[grid.mean(axis=0).sort_values(ascending=False, kind="stable").index]
     n_methods, n_subjects = grid.shape
-    size = (2.8 + 0.33 * max(n_subjects, 8), 1.5 + 0.33 * max(n_methods, 3))
+    size = (2.8 + 0.33 * max(n_subjects, 8), 1.7 + 0.33 * max(n_methods, 5))
     fig, ax = get_axes(axes, (min(size[0], 18.0), size[1]))
     lowest = 0.0 if metric != "cohen_kappa" else min(0.0, float(np.nanmin(grid.to_numpy())))
     image = ax.imshow(grid.to_numpy(), cmap="cividis", vmin=lowest, vmax=1.0, aspect="auto")

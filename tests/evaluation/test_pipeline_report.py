@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import LabelEncoder
 
 from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer, Task, viz
 from mne_neurolm.datasets import simulate_epochs
 from mne_neurolm.evaluation import (
     METRICS,
+    band_power_classifier,
     expected_calibration_error,
     pipe_report,
     score_predictions,
@@ -191,3 +193,45 @@ def test_wrong_input(pipe, epochs, y) -> None:
     codes = make_pipeline(NeuroLMTokenizer(output="codes"), pipe[-1])
     with pytest.raises(TypeError, match="output='tokens', and set_output.*got ndarray"):
         pipe_report(Pipeline([("t", codes[0].fit(epochs)), ("c", pipe[-1])]), epochs, y)
+
+
+def test_baselines_stand_beside(pipe, epochs, y, drawn) -> None:
+    people = epochs.metadata["subject"].to_numpy()
+    simple = band_power_classifier().fit(epochs, y)
+    numbers = LabelEncoder().fit(y)
+    given = {"groups": people, "n_explained": 0}
+    report = pipe_report(pipe, epochs, y, baselines={"power": simple}, **given)
+    probas = pipe.predict_proba(epochs), simple.predict_proba(epochs)
+    own, other = (score_predictions(y, proba, pipe.classes_) for proba in probas)
+    text = text_of(report)
+    assert "metric score 95% interval power" in text and "Nothing stands beside" not in text
+    found = re.search(r"balanced accuracy (\S+) \S+ to \S+ (\S+)", text)
+    assert found[1] == f"{own['balanced_accuracy']:.3f}"
+    assert found[2] == f"{other['balanced_accuracy']:.3f}"
+    table = drawn["plot_subject_scores"][0][0][0]
+    assert table["title"].unique().tolist() == ["pipeline", "power"] and len(table) == 6
+    with pytest.raises(ValueError, match=r"'power' was fitted on the classes \[0, 1\]"):
+        wrong = band_power_classifier().fit(epochs, numbers.transform(y))
+        pipe_report(pipe, epochs, y, baselines={"power": wrong}, n_explained=0)
+    assert "Nothing stands beside these scores" in text_of(
+        pipe_report(pipe, epochs, y, n_explained=0)
+    )
+
+
+def test_many_channels_without_places(drawn) -> None:
+    """Not all of them have a row, and the captions say so, and why there are no maps."""
+    names = mne.channels.make_standard_montage("biosemi64").ch_names[:30]
+    made = simulate_epochs(1, 4, duration=1.0, ch_names=names, random_state=0)
+    made.set_montage(None)
+    y = made.metadata["state"].to_numpy(dtype=str)
+    classifier = NeuroLMClassifier(TASK, "tiny-joint", tune=None)
+    pipe = make_pipeline(NeuroLMTokenizer(), classifier).fit(made, y)
+    text = text_of(pipe_report(pipe, made, y, groups=["ann"] * 4, n_explained=2))
+    assert text.count("Shown are 24 of 30 channels.") == 3
+    assert text.count("Bars for want of electrode positions") == 2
+    assert "no map for want of electrode positions" in text
+    (_, row), given = drawn["plot_codes"][0]
+    assert len(given["picks"]) == 24 and given["picks"][-1] == names[-1]
+    assert given["title"].startswith(f"Epoch {row}, active, subject ann\n")
+    shown = drawn["plot_attribution"][0][1]["labels"]
+    assert shown == [label for label in pipe.classes_ if label in shown]

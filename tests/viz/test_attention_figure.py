@@ -58,6 +58,19 @@ def test_many_channels_and_layers() -> None:
     assert labels == [f"layer {k}" for k in (0, 2, 4, 7, 9, 11)]
     shown = [t.get_text() for t in fig.axes[1].get_xticklabels()]
     assert shown == [names[k] for k in np.argsort(-weights[0, 0, :20])[:12]]
+    titles = [ax.get_title().split("\n")[0] for ax in fig.axes[1:3]]
+    assert titles == ["The largest 12 of 20 channels", "Words of the question"], "no single second"
+
+
+def test_pieces_of_words_are_put_together(attention) -> None:
+    pieces = ("[SEP]", "Question", ":", " W", "hich", " p", "ic", "ture", "?", " 1", "2")
+    weights = np.full((1, 1, 6 + len(pieces)), 0.5 / len(pieces), dtype=np.float32)
+    weights[:, :, :6] = 0.5 / 6
+    fig = plot_attention(AnswerAttention(weights, NAMES, 2, pieces), show=False)
+    words = [t.get_text() for t in fig.axes[3].get_xticklabels()]
+    assert words == ["[SEP]", "Question", ":", " Which", " picture", "?", " 12"]
+    heights = 11 * np.array([bar.get_height() for bar in fig.axes[3].patches]) / 100
+    np.testing.assert_allclose(heights, [1, 1, 1, 2, 3, 1, 2], atol=1e-4)
 
 
 @pytest.mark.parametrize("layers", [[], [2], [-1]])

@@ -56,6 +56,16 @@ def test_scalp_maps_share_a_scale(attribution, topomaps) -> None:
     assert red > 2 * blue, "what speaks for the class is red"
 
 
+def test_one_second_and_many_channels() -> None:
+    names = tuple(f"E{k}" for k in range(20))
+    values = np.linspace(-1, 2, 20).reshape(1, 1, 20)
+    made = AnswerAttribution(values, np.array(["a"]), np.ones(1), np.zeros(1), names)
+    fig = plot_attribution(made, show=False)
+    (channels,) = fig.axes
+    assert len(channels.patches) == 12
+    assert channels.get_xlabel() == "The largest 12 of 20 channels"
+
+
 @pytest.mark.parametrize("labels", [[], ["c"]])
 def test_no_such_class(attribution, labels: list) -> None:
     with pytest.raises(ValueError, match=r"one or more of \['a', 'b'\]"):
@@ -77,5 +87,5 @@ def test_into_given_axes(attribution) -> None:
     column = plt.figure().subfigures(1, 1).subplots(2)
     plot_attribution(attribution, info, labels=["b"], axes=column, show=False)
     assert column[0].images and column[0].figure.axes[-1].get_ylabel() == "Log-odds (nats)"
-    with pytest.raises(ValueError, match="two for each of 2 classes; got 3"):
+    with pytest.raises(ValueError, match="axes must be 2 for each of 2 classes; got 3"):
         plot_attribution(attribution, axes=given.ravel()[:3], show=False)
