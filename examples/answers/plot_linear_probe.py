@@ -73,13 +73,13 @@ tokens = NeuroLMTokenizer().fit_transform(epochs)
 fits = cross_validate(
     linear_probe(n_train), tokens, y, cv=folds, return_estimator=True, scoring="balanced_accuracy"
 )["estimator"]
-share = np.zeros(tokens.n_channels)
+share = np.zeros(len(epochs.ch_names))
 for probe, (_, test) in zip(fits, folds, strict=True):
     weights = probe["logisticregression"].coef_[0] @ probe["pca"].components_
     sign = 1 if probe.classes_[1] == "active" else -1
     states = probe[:2].transform(tokens[test])  # averaged over seconds and standardised
     difference = states[y[test] == "active"].mean(axis=0) - states[y[test] == "rest"].mean(axis=0)
-    share += sign * (weights * difference).reshape(tokens.n_channels, -1).sum(axis=1) / len(fits)
+    share += sign * (weights * difference).reshape(len(share), -1).sum(axis=1) / len(fits)
 
 # %%
 # Scores and map

@@ -59,6 +59,7 @@ for row, (band, (fmin, fmax)) in zip(axes, bands.items(), strict=True):
         )
         ax.set_title(f"{kind}, {band}", fontsize="medium")
 fig.colorbar(image, ax=axes, label="Power (dB from the mean of the kinds)", shrink=0.5)
+plt.show()
 
 # %%
 # Question and answers
