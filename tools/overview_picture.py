@@ -36,6 +36,7 @@ def draw_eeg(ax: Axes, epoch: mne.BaseEpochs) -> None:
     for second in range(1, round(epoch.times[-1])):
         ax.axvline(second, color="#bbbbbb", linewidth=0.8, zorder=0)
     ax.set_yticks([-row * step for row in range(len(_SHOWN))], _SHOWN)
+    ax.set_xticks(range(round(epoch.times[-1]) + 1))
     ax.set(
         xlabel="Second", xlim=(0, epoch.times[-1]), ylim=(-step * len(_SHOWN) + 0.3 * step, step)
     )
@@ -87,7 +88,7 @@ def draw() -> Figure:
     draw_answers(top, active, truth)
     image, _ = mne.viz.plot_topomap(speaks, unseen.info, axes=bottom, cmap="cividis", show=False)
     right.colorbar(image, ax=bottom, label="Log-odds (nats)")
-    bottom.set_title('What each channel adds to "Rest"', loc="left", fontsize="medium")
+    bottom.set_title('Channels for "Rest"', loc="left", fontsize="medium")
     return fig
 
 
