@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import mne
 import numpy as np
 from mne.utils import warn
 from numpy.typing import NDArray
 
 from ._net_parameters import NET_ARGUMENTS, is_net_argument
 from .tasks import Task
+from .tokens import EEGTokens
 from .training.averaging import check_decay
 from .training.regularization import check_regularization
 from .training.tuned_parts import TUNE
@@ -135,6 +137,49 @@ def read_labels(task: Task, y: Any, *, tune: str | None) -> Labels:
             "these numbers."
         )
     return Labels(classes, index.astype(np.int64), answers)
+
+
+def count_epochs(X: Any) -> int | None:
+    """Return the number of epochs, as far as it is known before they are read.
+
+    Parameters
+    ----------
+    X : EEGTokens | mne.BaseEpochs | list of mne.BaseEpochs | ndarray
+        What ``fit`` gets.
+
+    Returns
+    -------
+    n_epochs : int | None
+        None if X is something else, or Epochs of which bad ones are yet to be dropped.
+    """
+    parts = X if isinstance(X, list | tuple) else [X]
+    if len(parts) and all(isinstance(part, mne.BaseEpochs) for part in parts):
+        try:
+            return sum(len(part) for part in parts)
+        except RuntimeError:  # of MNE, which has to read the signals to know
+            return None
+    if isinstance(X, EEGTokens) or (isinstance(X, np.ndarray) and X.ndim == 3):
+        return len(X)
+    return None
+
+
+def check_length(n_epochs: int | None, labels: Labels) -> None:
+    """Refuse another number of labels than of epochs.
+
+    Parameters
+    ----------
+    n_epochs : int | None
+        Number of epochs; None if it is not known yet.
+    labels : Labels
+        The labels.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    if n_epochs is not None and n_epochs != len(labels.numbers):
+        raise ValueError(f"X has {n_epochs} epochs, but y has {len(labels.numbers)} labels.")
 
 
 def _is_reordered_by_encoding(task: Task) -> bool:

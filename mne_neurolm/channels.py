@@ -107,7 +107,8 @@ class ChannelMatch:
     >>> import mne
     >>> from mne_neurolm.channels import CHANNELS, match_channels
     >>> info = mne.create_info(["VEOG", "Cz", "EEG Fp1-REF"], 200.0, ["eog", "eeg", "eeg"])
-    >>> match = match_channels(info)
+    >>> with mne.use_log_level("warning"):
+    ...     match = match_channels(info)
     >>> match.picks.tolist(), match.ch_names
     ([1, 2], ('Cz', 'EEG Fp1-REF'))
     >>> [CHANNELS[row] for row in match.indices]
@@ -193,12 +194,14 @@ def channel_index(name: str) -> int:
 def match_channels(info: mne.Info, *, on_missing: str = "raise") -> ChannelMatch:
     """Find the vocabulary rows of a recording's EEG channels.
 
-    Only channels of type EEG take part. Bad channels, channels whose name says that they are not
-    scalp EEG (EOG, ECG, stimulus, respiration, ...) and repeated electrodes are dropped with a log
-    line. A channel whose name is unknown takes the nearest vocabulary electrode within 3 cm when
-    ``info`` has positions: directions from the centre of the head are compared with those of the
-    10-10 electrodes of an EasyCap, so the size of the head does not matter. Every row is used
-    at most once; a name goes before a position, and the closer of two channels before the other.
+    Only channels of type EEG take part. Those of other types, bad channels, channels whose name
+    says that they are not scalp EEG (EOG, ECG, stimulus, respiration, ...) and repeated electrodes
+    are dropped with a log line (at MNE's level INFO).
+
+    A channel whose name is unknown takes the nearest vocabulary electrode within 3 cm when ``info``
+    has positions: directions from the centre of the head are compared with those of the 10-10
+    electrodes of an EasyCap, so the size of the head does not matter. Every row is used at most
+    once; a name goes before a position, and the closer of two channels before the other.
 
     Parameters
     ----------
@@ -223,7 +226,9 @@ def match_channels(info: mne.Info, *, on_missing: str = "raise") -> ChannelMatch
     >>> import mne
     >>> from mne_neurolm.channels import match_channels
     >>> info = mne.create_info(["EEG Fz-REF", "EEG Cz-REF", "ECG"], 200.0, ["eeg", "eeg", "ecg"])
-    >>> match_channels(info).ch_names
+    >>> with mne.use_log_level("info"):
+    ...     print(match_channels(info).ch_names)
+    Using 2 of 3 channels; not EEG: ECG (ecg).
     ('EEG Fz-REF', 'EEG Cz-REF')
     """
     if on_missing not in ("raise", "warn", "ignore"):
@@ -264,6 +269,7 @@ def match_channels(info: mne.Info, *, on_missing: str = "raise") -> ChannelMatch
             "10-20 names with rename_channels, or positions with set_montage."
         )
     picks = sorted(rows)
+    _log_other_types(info, len(picks))
     return ChannelMatch(
         picks=np.array(picks, dtype=np.int64),
         indices=np.array([rows[p] for p in picks], dtype=np.int64),
@@ -285,6 +291,16 @@ def _listed(names: Sequence[str]) -> str:
 def _log_dropped(why: str, names: Sequence[str]) -> None:
     if names:
         logger.info(f"Dropping {len(names)} channel(s) {why}: {_listed(names)}.")
+
+
+def _log_other_types(info: mne.Info, n_used: int) -> None:
+    by_type: dict[str, list[str]] = {}
+    for name, kind in zip(info["ch_names"], info.get_channel_types(), strict=True):
+        by_type.setdefault(kind, []).append(name)
+    by_type.pop("eeg")
+    if by_type:
+        others = ", ".join(f"{_listed(names)} ({kind})" for kind, names in by_type.items())
+        logger.info(f"Using {n_used} of {len(info['ch_names'])} channels; not EEG: {others}.")
 
 
 def _match_names(

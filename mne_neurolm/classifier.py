@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from skorch import NeuralNet
 
 from ._answering import AnswersQuestions
-from ._classifier_checks import check_parameters, holds_out, read_labels
+from ._classifier_checks import check_length, check_parameters, count_epochs, holds_out, read_labels
 from ._classifier_state import pack, unpack
 from ._net_parameters import NetParameters
 from .models.config import NeuroLMConfig
@@ -258,15 +258,18 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
         task = get_task(self.task)
         labels = read_labels(task, y, tune=self.tune)
         seed = int(check_random_state(self.random_state).randint(2**31))
+        # Labels and groups can be wrong too, and tokens take time: these come first.
+        check_length(count_epochs(X), labels)
+        train: Any = slice(None)
+        rows = None
+        if holds_out(self):
+            train, rows = hold_out(labels.numbers, groups, self.validation_fraction, seed)
         model, encoder_id = self._load_model(seed)
         # Everything that can be refused is, before anything of an earlier fit is replaced.
         tokens = self._as_tokens(X, model, encoder_id)
-        if len(tokens) != len(labels.numbers):
-            raise ValueError(f"X has {len(tokens)} epochs, but y has {len(labels.numbers)} labels.")
-        train: Any = slice(None)
+        check_length(len(tokens), labels)
         held_out = None
-        if holds_out(self):
-            train, rows = hold_out(labels.numbers, groups, self.validation_fraction, seed)
+        if rows is not None:
             held_out = HeldOut(net_inputs(tokens[rows]), labels.numbers[rows])
         net = self._make_net(model, task, labels.answers, seed, held_out)
         if self.tune is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import mne
 
 _TUNE = ("full", "lora", "head")
+_INTERRUPTED = 130  # exit status of what SIGINT has ended, as shells count
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,9 +27,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     status : int
         0 if all cells were computed, 1 if the arguments or data do not allow it, 3 if some cells
-        failed; the report then says which.
+        failed; the report then says which. 130 if it was stopped by Ctrl-C; the same command goes
+        on then.
     """
     args = _parser().parse_args(argv)
+    try:
+        return _run(args)
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+        sys.stderr.write(f"\nmne_neurolm.evaluate: {error}\n")
+        return 1
+    except KeyboardInterrupt as stopped:
+        sys.stderr.write(f"\n{str(stopped) or 'stopped: run the same command again to go on'}\n")
+        return _INTERRUPTED
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Evaluate, write and tell."""
     begin = time.perf_counter()
     # Only now: help need not wait for torch.
     from mne_neurolm.evaluation import (
@@ -40,37 +54,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mne_neurolm.evaluation.comparison import format_results
 
     folder = Path(args.out).expanduser()
-    try:
-        with mne.use_log_level("warning"):
-            sys.stdout.write(f"Loading {', '.join(args.tasks)} ...\n")
-            sys.stdout.flush()
-            problems = load_problems(
-                args.tasks, _roots(args.root), n_jobs=args.n_jobs, progress=True
+    with mne.use_log_level("warning"):
+        sys.stdout.write(f"Loading {', '.join(args.tasks)} ...\n")
+        sys.stdout.flush()
+        problems = load_problems(args.tasks, _roots(args.root), n_jobs=args.n_jobs, progress=True)
+        with mne.use_log_level("info"):
+            results = run_evaluation(
+                problems,
+                args.model,
+                args.methods,
+                baselines=args.baselines,
+                seeds=range(args.seeds),
+                classifier=_classifier(args),
+                cache=folder / "cells" if args.cache is None else args.cache,
+                device=args.device,
+                n_jobs=args.n_jobs,
+                progress=True,
             )
-            with mne.use_log_level("info"):
-                results = run_evaluation(
-                    problems,
-                    args.model,
-                    args.methods,
-                    baselines=args.baselines,
-                    seeds=range(args.seeds),
-                    classifier=_classifier(args),
-                    cache=folder / "cells" if args.cache is None else args.cache,
-                    device=args.device,
-                    n_jobs=args.n_jobs,
-                    progress=True,
-                )
-            sys.stdout.write("Scoring ...\n")
-            sys.stdout.flush()
-            tables = write_tables(results, folder)
-            sys.stdout.write("\n" + format_results(results, tables["methods"]))
-            report = evaluation_report(
-                results, tables=tables, title=f"Evaluation of {results.model}"
-            )
-            report.save(folder / "report.html", overwrite=True, open_browser=False, verbose="error")
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        sys.stderr.write(f"\nmne_neurolm.evaluate: {error}\n")
-        return 1
+        sys.stdout.write("Scoring ...\n")
+        sys.stdout.flush()
+        tables = write_tables(results, folder)
+        sys.stdout.write("\n" + format_results(results, tables["methods"]))
+        report = evaluation_report(results, tables=tables, title=f"Evaluation of {results.model}")
+        report.save(folder / "report.html", overwrite=True, open_browser=False, verbose="error")
     sys.stdout.write(
         f"\nReport: {folder / 'report.html'}; tables beside it: "
         f"{', '.join(f'{name}.csv' for name, table in tables.items() if len(table))}\n"

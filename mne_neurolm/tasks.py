@@ -14,6 +14,9 @@ from ._paper_tasks import PAPER_TASKS
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+#: What may help where YAML that describes a task can't be parsed.
+YAML_HINT = 'Put quotes around labels and texts with commas or colons, as in {"left, up": left}.'
+
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 

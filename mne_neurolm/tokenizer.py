@@ -149,24 +149,30 @@ class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
         ValueError
             If the data can't be tokenized or a parameter is not allowed; the message says why.
         """
-        if self.output not in OUTPUTS:
-            raise ValueError(f"output must be one of {OUTPUTS}; got {self.output!r}.")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {self.batch_size}.")
-        device = resolve_device(self.device)
-        autocast(self.dtype, device)  # refuses a wrong dtype before anything is computed
-        patches = self._check_data(X)
-        self.history_: list[dict[str, float]] = []
-        if isinstance(self.model, NeuroLMConfig):
-            self.model_ = self._train(self.model, patches)
-        else:
-            # A model in memory is shared, not copied: nothing here changes its weights.
-            self.model_ = load_model(self.model, revision=self.revision)
-        self.model_.to(device)
-        self._encoder_id = self.model_.encoder_id()
-        self.ch_names_ = patches.ch_names
-        self.channels_, self.times_ = patches.channels, patches.times
+        self._fit_patches(X)
         return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:  # as of scikit-learn's mixin
+        """Fit and tokenize; data are checked and resampled once.
+
+        Parameters
+        ----------
+        X : mne.BaseEpochs | list of mne.BaseEpochs | ndarray, shape (n_epochs, n_chans, n_times)
+            The EEG, in volts, or in the ``unit`` given for an array.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        tokens : EEGTokens | ndarray
+            As of :meth:`transform`.
+
+        Raises
+        ------
+        ValueError
+            If the data can't be tokenized or a parameter is not allowed; the message says why.
+        """
+        return self._encode(self._fit_patches(X))
 
     def transform(self, X: Any) -> EEGTokens | NDArray[Any]:
         """Tokenize EEG.
@@ -192,38 +198,7 @@ class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
             scikit-learn's ``set_output``) and channels or length differ from those of ``fit``.
         """
         check_is_fitted(self, "model_")
-        fitted = self.channels_[: len(self.ch_names_)]
-        tokens = encode_patches(
-            self.model_,
-            self._check_data(X).reorder(fitted),
-            batch_size=self.batch_size,
-            dtype=self.dtype,
-            progress=shows_progress(self.verbose),
-        )
-        tokens = replace(tokens, fitted_channels=fitted)
-        same = np.array_equal(tokens.channels, self.channels_)
-        if self.output == "codes" and not same:
-            raise ValueError(
-                f"Codes are a table with one column per channel and second: fit saw "
-                f"{len(self.ch_names_)} channels and {len(self.channels_)} tokens, these epochs "
-                f"have {tokens.n_channels} channels and {len(tokens.channels)} tokens, or other "
-                "channels. Fit on this montage, or use output='tokens'."
-            )
-        as_table = self._gives_tables()
-        if as_table:
-            self.get_feature_names_out()  # refuses what has no columns
-            if not same:
-                raise ValueError(
-                    "Columns are named after the channels and the length of the epochs in fit "
-                    f"({len(self.ch_names_)} channels, {len(self.times_)} tokens); these have "
-                    f"{tokens.n_channels} channels and {len(tokens.times)} tokens. Fit again, or "
-                    "use set_output(transform='default')."
-                )
-        if self.output == "codes":
-            return tokens.codes
-        if self.output == "embeddings":
-            return tokens.hidden
-        return np.asarray(tokens) if as_table else tokens
+        return self._encode(self._check_data(X))
 
     def inverse_transform(self, X: EEGTokens | NDArray[Any]) -> NDArray[np.float32]:
         """Reconstruct waveforms from codes.
@@ -306,6 +281,62 @@ class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
             per_second = len(self.ch_names_)
             names = [f"{self.ch_names_[i % per_second]}_{t}s" for i, t in enumerate(self.times_)]
         return np.asarray(names, dtype=object)
+
+    def _fit_patches(self, X: Any) -> Patches:
+        """Fit, and return the patches of the data."""
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output must be one of {OUTPUTS}; got {self.output!r}.")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {self.batch_size}.")
+        device = resolve_device(self.device)
+        autocast(self.dtype, device)  # refuses a wrong dtype before anything is computed
+        patches = self._check_data(X)
+        self.history_: list[dict[str, float]] = []
+        if isinstance(self.model, NeuroLMConfig):
+            self.model_ = self._train(self.model, patches)
+        else:
+            # A model in memory is shared, not copied: nothing here changes its weights.
+            self.model_ = load_model(self.model, revision=self.revision)
+        self.model_.to(device)
+        self._encoder_id = self.model_.encoder_id()
+        self.ch_names_ = patches.ch_names
+        self.channels_, self.times_ = patches.channels, patches.times
+        return patches
+
+    def _encode(self, patches: Patches) -> EEGTokens | NDArray[Any]:
+        """Return what ``output`` asks for."""
+        fitted = self.channels_[: len(self.ch_names_)]
+        tokens = encode_patches(
+            self.model_,
+            patches.reorder(fitted),
+            batch_size=self.batch_size,
+            dtype=self.dtype,
+            progress=shows_progress(self.verbose),
+        )
+        tokens = replace(tokens, fitted_channels=fitted)
+        same = np.array_equal(tokens.channels, self.channels_)
+        if self.output == "codes" and not same:
+            raise ValueError(
+                f"Codes are a table with one column per channel and second: fit saw "
+                f"{len(self.ch_names_)} channels and {len(self.channels_)} tokens, these epochs "
+                f"have {tokens.n_channels} channels and {len(tokens.channels)} tokens, or other "
+                "channels. Fit on this montage, or use output='tokens'."
+            )
+        as_table = self._gives_tables()
+        if as_table:
+            self.get_feature_names_out()  # refuses what has no columns
+            if not same:
+                raise ValueError(
+                    "Columns are named after the channels and the length of the epochs in fit "
+                    f"({len(self.ch_names_)} channels, {len(self.times_)} tokens); these have "
+                    f"{tokens.n_channels} channels and {len(tokens.times)} tokens. Fit again, or "
+                    "use set_output(transform='default')."
+                )
+        if self.output == "codes":
+            return tokens.codes
+        if self.output == "embeddings":
+            return tokens.hidden
+        return np.asarray(tokens) if as_table else tokens
 
     def _check_data(self, X: Any) -> Patches:
         return make_patches(

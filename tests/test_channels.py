@@ -123,7 +123,22 @@ def test_other_signals_typed_as_eeg_never_enter(name):
 
 def test_other_types_never_enter():
     info = _info(["Cz", "Fz", "Pz", "Oz"], ["eeg", "eog", "misc", "eeg"])
-    assert match_channels(info).picks.tolist() == [0, 3]
+    with catch_logging() as log, mne.utils.use_log_level("INFO"):
+        assert match_channels(info).picks.tolist() == [0, 3]
+    assert log.getvalue() == "Using 2 of 4 channels; not EEG: Fz (eog), Pz (misc).\n"
+
+
+def test_what_is_dropped_is_told_at_info_only():
+    info = _info(["Cz", "X", "Y", "nd", "Pz"], ["eeg", "eog", "eog", "misc", "eeg"], bads=["Pz"])
+    with catch_logging() as log, mne.utils.use_log_level("INFO"):
+        match_channels(info)
+    assert "Using 1 of 5 channels; not EEG: X, Y (eog), nd (misc)." in log.getvalue()
+    with catch_logging() as log, mne.utils.use_log_level("WARNING"):
+        match_channels(info)
+    assert not log.getvalue()
+    with catch_logging() as log, mne.utils.use_log_level("INFO"):
+        match_channels(_info(["Cz", "Pz"]))
+    assert not log.getvalue()
 
 
 def test_match_keeps_order_names_and_types():

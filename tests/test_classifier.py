@@ -6,6 +6,7 @@ import copy
 import pickle
 from dataclasses import replace
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,6 +101,35 @@ def test_lengths_differ(small_model, tokens, labels):
     for tune in ("full", None):
         with pytest.raises(ValueError, match="X has 24 epochs, but y has 23 labels"):
             _classifier(small_model, tune=tune).fit(tokens, labels[1:])
+
+
+@pytest.mark.parametrize("kind", ["epochs", "list", "array"])
+def test_labels_are_checked_before_anything_is_computed(
+    small_model, epochs, labels, monkeypatch, kind
+):
+    """Tokens take time, so whoever has given other labels, or groups, hears of it first."""
+
+    def compute(*args, **kwargs):
+        raise AssertionError("tokens were computed")
+
+    monkeypatch.setattr(NeuroLMClassifier, "_as_tokens", compute)
+    X = {"epochs": epochs, "list": [epochs[:10], epochs[10:]], "array": epochs.get_data()}[kind]
+    with pytest.raises(ValueError, match="do not belong to task"):
+        _classifier(small_model).fit(X, np.where(labels == "rest", "asleep", labels))
+    with pytest.raises(ValueError, match="X has 24 epochs, but y has 23 labels"):
+        _classifier(small_model).fit(X, labels[1:])
+    held_out = _classifier(small_model, patience=1)
+    with pytest.raises(ValueError, match=r"24 labels, but groups of \(3,\)"):
+        held_out.fit(X, labels, groups=[0, 1, 2])
+
+
+def test_epochs_that_were_not_counted(small_model, epochs, labels, tmp_path):
+    """MNE counts epochs of a file when it reads their signals."""
+    events = np.c_[np.arange(24) * 800, np.zeros(24, int), np.ones(24, int)]
+    raw = mne.io.RawArray(np.hstack(epochs.get_data()), epochs.info, verbose="error")
+    lazy = mne.Epochs(raw, events, tmin=0, tmax=4 - 1 / 200, baseline=None, verbose="error")
+    with pytest.raises(ValueError, match="X has 24 epochs, but y has 23 labels"):
+        _classifier(small_model).fit(lazy, labels[1:])
 
 
 @pytest.mark.parametrize("tune", ["full", None])

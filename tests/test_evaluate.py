@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -31,7 +36,10 @@ def test_writes_everything_and_resumes(described: Path, tmp_path: Path, capsys) 
     assert main(argv) == 0
     said = capsys.readouterr()
     assert "state: " not in said.err and "50 ms averages + LR" in said.out
-    assert "4 are to be computed" in said.out + said.err
+    assert (
+        "4 cells (2 methods x 2 folds): 0 are there already, 4 are to be computed"
+        in said.out + said.err
+    )
     for name in ("report.html", "methods.csv", "cells.csv", "subjects.csv"):
         assert (out / name).exists()
     assert len(list((out / "cells").rglob("*.json"))) == 4
@@ -52,6 +60,41 @@ def test_cells_that_fail(described: Path, tmp_path: Path, capsys, monkeypatch) -
     said = capsys.readouterr()
     assert "2 cells failed" in said.err and "2 cells failed" in said.out
     assert "out of order" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+def test_ctrl_c(described: Path, tmp_path: Path) -> None:
+    """It reaches all processes of a terminal: they end, and one line says how to go on."""
+    out = tmp_path / "out"
+    argv = [sys.executable, "-m", "mne_neurolm.evaluate", "tiny", "--tasks", str(described)]
+    argv += ["--methods", "neurolm", "--seeds", "50", "--n-jobs", "2", "--device", "cpu"]
+    with subprocess.Popen(
+        [*argv, "--out", str(out)],
+        start_new_session=True,  # a group of processes of its own, as a terminal gives it
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        end = time.monotonic() + 120
+        while not list(out.rglob("*.json")) and run.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        said, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said and "Warning" not in said
+    n_kept = len(list(out.rglob("*.json")))
+    assert n_kept
+    line = f"stopped: {n_kept} of 100 cells are kept in {out / 'cells'}; run the same command again"
+    assert said.rstrip().splitlines()[-1] == f"{line} to go on"
+
+
+def test_ctrl_c_before_there_is_anything(described: Path, capsys, monkeypatch) -> None:
+    def load(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mne_neurolm.evaluation.load_problems", load)
+    assert main(["tiny", "--tasks", str(described)]) == 130
+    assert capsys.readouterr().err == "\nstopped: run the same command again to go on\n"
 
 
 def test_what_cannot_be(tmp_path: Path, capsys) -> None:

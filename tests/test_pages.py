@@ -69,7 +69,7 @@ def test_quickstart(tmp_path, monkeypatch) -> None:
     raw = mne.io.RawArray(np.hstack(epochs.get_data()), info)
     mne.export.export_raw("recording.edf", raw)
     names, printed = run_page("quickstart")
-    assert float(printed[3].split()[1]) > 0.6, "NeuroLM is better than chance"
+    assert float(printed[3].split()[1]) > 0.7, "NeuroLM is better than chance"
     assert len(names["pipe"].predict(names["mine"])) == 10
     assert (tmp_path / "report.html").stat().st_size > 1e5
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mne.utils import catch_logging
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -341,6 +342,19 @@ def test_resampling(small_model, epochs):
     assert np.mean(found == codes) > 0.9
     tokenizer = _array_tokenizer(small_model, faster)
     np.testing.assert_array_equal(tokenizer.fit_transform(faster.get_data()), found)
+
+
+@pytest.mark.parametrize("output", ["tokens", "codes"])
+def test_fit_transform_reads_the_data_once(small_model, epochs, output):
+    slower = epochs.copy().resample(100, verbose="ERROR")
+    slower.set_channel_types({"Fp1": "eog"}, verbose="ERROR")
+    tokenizer = NeuroLMTokenizer(small_model, output=output, dtype="float32")
+    with catch_logging() as log, mne.utils.use_log_level("INFO"):
+        found = tokenizer.fit_transform(slower)
+    said = log.getvalue().splitlines()
+    assert said.count("Resampling epochs from 100 to 200 Hz.") == 1
+    assert said.count("Using 18 of 19 channels; not EEG: Fp1 (eog).") == 1
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(tokenizer.transform(slower)))
 
 
 def test_batch_size_does_not_change_codes(small_model, epochs, codes):

@@ -22,7 +22,7 @@ def read_signals(X: Any, sfreq: float | None) -> tuple[NDArray[np.float64], floa
     Returns
     -------
     data : ndarray of float64, shape (n_epochs, n_chans, n_times)
-        The signals, in volts if X are Epochs.
+        The signals, in volts if X are Epochs. Of Epochs, the EEG channels that are not bad.
     sfreq : float
         Sampling rate in Hz.
     ch_names : list of str, length n_chans
@@ -33,21 +33,32 @@ def read_signals(X: Any, sfreq: float | None) -> tuple[NDArray[np.float64], floa
     TypeError
         If X is nothing of the kind.
     ValueError
-        If X is empty, holds values that are not finite, is an array and there is no ``sfreq``, or a
-        list of Epochs that differ in channels or rate.
+        If X is empty, holds values that are not finite, is an array and there is no ``sfreq``, are
+        Epochs without an EEG channel that is not bad, or a list of Epochs that differ in channels
+        or rate.
     """
     if isinstance(X, mne.BaseEpochs):
         X = [X]
     if isinstance(X, list | tuple) and len(X) and all(isinstance(e, mne.BaseEpochs) for e in X):
-        first = X[0]
-        names, rate = list(first.ch_names), float(first.info["sfreq"])
-        for other in X:
-            if list(other.ch_names) != names or other.info["sfreq"] != rate:
+        names, rate, _ = _good_eeg(X[0])
+        if not names:
+            types = ", ".join(sorted(set(X[0].get_channel_types())))
+            raise ValueError(
+                f"There is no EEG channel that is not bad: the {len(X[0].ch_names)} channels have "
+                f"the types {types}. If some are scalp EEG, say so with set_channel_types({{name: "
+                "'eeg'})."
+            )
+        parts = []
+        for epochs in X:
+            own_names, own_rate, picks = _good_eeg(epochs)
+            if own_names != names or own_rate != rate:
                 raise ValueError(
-                    f"Epochs in one list must share channels and rate: got {names} at {rate:g} Hz "
-                    f"and {other.ch_names} at {other.info['sfreq']:g} Hz."
+                    "Epochs in one list must share channels and rate: got the EEG channels "
+                    f"{names} at {rate:g} Hz and {own_names} at {own_rate:g} Hz."
                 )
-        data = np.concatenate([epochs.get_data(copy=False) for epochs in X])
+            whole = epochs.get_data(copy=False)
+            parts.append(whole if len(picks) == whole.shape[1] else whole[:, picks])
+        data = np.concatenate(parts)
     else:
         data = np.asarray(X)
         if data.ndim != 3 or data.dtype.kind not in "fiu":
@@ -66,6 +77,12 @@ def read_signals(X: Any, sfreq: float | None) -> tuple[NDArray[np.float64], floa
             "infinite values; drop or interpolate them."
         )
     return np.asarray(data, dtype=np.float64), rate, names
+
+
+def _good_eeg(epochs: mne.BaseEpochs) -> tuple[list[str], float, list[int]]:
+    """Return names of the EEG channels that are not bad, the rate in Hz, and their positions."""
+    picks = mne.pick_types(epochs.info, meg=False, eeg=True, exclude="bads").tolist()
+    return [epochs.ch_names[pick] for pick in picks], float(epochs.info["sfreq"]), picks
 
 
 def check_same(fitted: tuple[list[str], float], ch_names: list[str], sfreq: float) -> None:

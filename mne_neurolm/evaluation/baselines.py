@@ -35,7 +35,7 @@ class BandPower(TransformerMixin, BaseEstimator):
     """Natural logarithm of the mean spectral power in frequency bands, per channel.
 
     The power spectral density (V²/Hz) is Welch's, of Hann windows of 2 s, or of the whole epoch if
-    it is shorter, that overlap by half.
+    it is shorter, that overlap by half. Of Epochs, the EEG channels that are not bad are read.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from mne_neurolm.evaluation.intervals import N_DRAWS
 from mne_neurolm.evaluation.problem import Problem
 from mne_neurolm.evaluation.published import primary_metrics
+from mne_neurolm.evaluation.report_figures import add_figure, new_report
 from mne_neurolm.evaluation.tables import (
     cell_scores,
     cells_of,
@@ -35,13 +36,6 @@ _SHORT = {
     "cohen_kappa": "kappa",
     "f1_weighted": "F1 (w.)",
 }
-#: What a row of the tables says.
-EXPLANATION = (
-    "Mean over folds and seeds ± standard deviation over seeds, and in brackets the 95% interval "
-    "if other subjects had been tested (bootstrap over subjects; the trained models stay). ECE is "
-    "the expected calibration error, with and without temperature. Published scores are of other "
-    "runs, on the paper's test split."
-)
 
 
 def write_tables(
@@ -131,7 +125,39 @@ def format_results(results: Results, summary: pd.DataFrame) -> str:
             cells += [c.ljust(w) for c, w in zip(line[1:], widths[1:], strict=True)]
             parts.append("  ".join(cells).rstrip() + "\n")
         parts.append("\n")
-    return "".join(parts) + EXPLANATION + "\n"
+    return "".join(parts) + explain_scores(list(results.problems.values()), summary) + "\n"
+
+
+def explain_scores(problems: Sequence[Problem], summary: pd.DataFrame) -> str:
+    """Say what stands in the tables of scores, and nothing about what does not.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        Whose tables they are.
+    summary : pandas.DataFrame
+        As of :func:`summarize`.
+
+    Returns
+    -------
+    text : str
+        Sentences.
+    """
+    own = summary[summary["problem"].isin([problem.name for problem in problems])]
+    text = _averaged(problems, own)
+    if _has_values(own, "_std_seeds"):
+        text += " ± standard deviation over seeds"
+    if _has_values(own, "_low"):
+        text += (
+            ", and in brackets the 95% interval if other subjects had been tested (bootstrap over "
+            "subjects; the trained models stay)"
+        )
+    text += ". ECE is the expected calibration error"
+    if any("without T" in _ece_text(row) for _, row in own.iterrows()):
+        text += ", with and without temperature"
+    if _has_values(own, "_published"):
+        text += ". Published scores are of other runs, on the paper's test split"
+    return f"{text}."
 
 
 def evaluation_report(
@@ -180,11 +206,9 @@ def evaluation_report(
     >>> titles[:3]
     ['state: scores', 'state: comparison', 'state: subjects']
     """
-    import matplotlib.pyplot as plt
-
     summary = summarize(results) if tables is None else tables["methods"]
     subjects = subject_scores(results) if tables is None else tables["subjects"]
-    report = mne.Report(title=title, verbose="error")
+    report = new_report(title)
     for problem in results.problems.values():
         text = f"<p>{escape(problem.description)}</p>{html_table(_lines(problem, summary))}"
         if problem.pooled:
@@ -194,17 +218,12 @@ def evaluation_report(
             )
         tags = (problem.name.replace(" ", "-"),)
         report.add_html(
-            f"{text}<p>{escape(EXPLANATION)}</p>", title=f"{problem.name}: scores", tags=tags
+            f"{text}<p>{escape(explain_scores([problem], summary))}</p>",
+            title=f"{problem.name}: scores",
+            tags=tags,
         )
         for fig, name, caption in _figures(results, problem, summary, subjects):
-            report.add_figure(
-                fig,
-                title=f"{problem.name}: {name}",
-                caption=caption,
-                image_format="png",
-                tags=tags,
-            )
-            plt.close(fig)
+            add_figure(report, fig, title=f"{problem.name}: {name}", caption=caption, tags=tags)
     if results.failures:
         items = "".join(
             f"<li>{escape(f.problem)}, {escape(f.method)}, fold {f.fold + 1}, seed {f.seed}: "
@@ -230,13 +249,12 @@ def _figures(
     metrics = primary_metrics(len(problem.task.labels))
     if own.empty:
         return
-    yield (
-        plot_comparison(own, metrics, show=False),
-        "comparison",
-        "Mean over folds and seeds; lines are 95% intervals of the bootstrap over subjects, which "
-        "need two subjects or more. Hollow diamonds are published scores, on the paper's test "
-        "split.",
-    )
+    caption = _averaged([problem], own)
+    if _has_values(own, "_low"):
+        caption += "; lines are 95% intervals of the bootstrap over subjects"
+    if _has_values(own, "_published"):
+        caption += ". Hollow diamonds are published scores, on the paper's test split"
+    yield plot_comparison(own, metrics, show=False), "comparison", f"{caption}."
     people = subjects[subjects["problem"] == problem.name]
     if people["subject"].nunique() > 1:
         yield (
@@ -264,6 +282,24 @@ def _figures(
             "The same predictions: on the diagonal they are as often right as they are confident, "
             "below it they are overconfident. Below, how many have which confidence.",
         )
+
+
+def _averaged(problems: Sequence[Problem], rows: pd.DataFrame) -> str:
+    """Return over what a score is a mean; folds that lack a class are scored together."""
+    over = []
+    if any(not problem.pooled and len(problem.folds) > 1 for problem in problems):
+        over.append("folds")
+    if any(p.pooled and len({fold.repeat for fold in p.folds}) > 1 for p in problems):
+        over.append("repetitions")
+    if (rows["n_seeds"] > 1).any():
+        over.append("seeds")
+    return f"Mean over {' and '.join(over)}" if over else "Scores of the test epochs"
+
+
+def _has_values(rows: pd.DataFrame, suffix: str) -> bool:
+    """Tell whether a score has a column of this suffix with a number in it."""
+    columns = [name for name in rows if str(name).endswith(suffix)]
+    return bool(rows[columns].notna().any(axis=None))
 
 
 def _lines(problem: Problem, summary: pd.DataFrame) -> list[list[str]]:

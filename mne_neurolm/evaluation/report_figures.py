@@ -53,6 +53,7 @@ def add_figure(
     """
     import matplotlib.pyplot as plt
 
-    fig.set_size_inches((np.round(fig.bbox.size) + 0.25) / fig.dpi)
+    width, height = (np.round(fig.bbox.size) + 0.25) / fig.dpi
+    fig.set_size_inches(width, height)
     report.add_figure(fig, title=title, caption=caption, image_format="png", tags=tuple(tags))
     plt.close(fig)

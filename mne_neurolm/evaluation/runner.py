@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +33,7 @@ from mne_neurolm.evaluation.methods import Method, Settings, choose_methods
 from mne_neurolm.evaluation.problem import Fold, Problem
 from mne_neurolm.models.neurolm import NeuroLM
 
+_MANY_CELLS = 30  # more than these take long enough to say how to have fewer
 _MOST_WARNINGS = 5  # kept of each cell
 _BACKEND = "loky"  # of joblib: processes, since most methods hold Python's lock
 
@@ -158,6 +162,8 @@ def run_evaluation(
     ------
     ValueError
         If there is no problem, method or seed, or two have the same name.
+    KeyboardInterrupt
+        If it is interrupted; the message says how many cells are kept.
 
     Examples
     --------
@@ -193,20 +199,30 @@ def run_evaluation(
         for method in chosen:
             for seed in seeds if method.seeded else seeds[:1]:
                 _plan(problem, method, seed, settings, network, folder, found, work)
-    n_failed = len(found) - sum(isinstance(cell, Cell) for cell in found.values())
-    logger.info(
-        f"{len(found) + len(work)} cells: {len(found) - n_failed} are there already, "
-        f"{len(work)} are to be computed."
-    )
-    with tqdm(total=len(work), desc="cells", disable=not progress, smoothing=0.1) as bar:
-        for problem in problems:
-            own = [item for item in work if item.problem is problem]
-            for cell in _compute_all(own, problem, settings, network, n_jobs):
-                found[cell.problem, cell.method, cell.seed, cell.fold] = cell
-                if isinstance(cell, Failure):
-                    bar.clear()
-                    logger.warning(_failed(cell))
-                bar.update()
+    n_cells, n_there = len(found) + len(work), sum(isinstance(c, Cell) for c in found.values())
+    logger.info(_announced(problems, chosen, seeds, n_there, len(work)))
+    try:
+        with (
+            warnings.catch_warnings(),
+            tqdm(total=len(work), desc="cells", disable=not progress, smoothing=0.1) as bar,
+        ):
+            # Workers of loky end by themselves between two cells when their memory has grown by
+            # 300 MB, as it does by a network and its tokens, and others take their place. No cell
+            # is lost: a worker that dies at work is an error of its own.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+            # Of the cells that Ctrl-C leaves behind, which the error tells about.
+            warnings.filterwarnings("ignore", message=r"\d+ tasks (have been|which were) ")
+            for problem in problems:
+                own = [item for item in work if item.problem is problem]
+                with closing(_compute_all(own, problem, settings, network, n_jobs)) as cells:
+                    for cell in cells:
+                        found[cell.problem, cell.method, cell.seed, cell.fold] = cell
+                        if isinstance(cell, Failure):
+                            bar.clear()
+                            logger.warning(_failed(cell))
+                        bar.update()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_stopped(work, n_there, n_cells, folder)) from None
     order = {(p.name, m.name): (i, j) for i, p in enumerate(problems) for j, m in enumerate(chosen)}
     keys = sorted(found, key=lambda key: (*order[key[:2]], seeds.index(key[2]), key[3]))
     outcomes = [found[key] for key in keys]
@@ -216,6 +232,43 @@ def run_evaluation(
         [cell for cell in outcomes if isinstance(cell, Cell)],
         [cell for cell in outcomes if isinstance(cell, Failure)],
         type(model).__name__ if isinstance(model, NeuroLM) else str(model),
+    )
+
+
+def _announced(
+    problems: Sequence[Problem],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+    n_there: int,
+    n_todo: int,
+) -> str:
+    """Return how much there is to compute, and how to have less of it."""
+    n_seeded = sum(method.seeded for method in methods)
+    n_folds = sum(len(problem.folds) for problem in problems)
+    text = (
+        f"{n_folds * (len(methods) + n_seeded * (len(seeds) - 1))} cells "
+        f"({len(methods)} method{'s' * (len(methods) > 1)} x {n_folds} fold{'s' * (n_folds > 1)}"
+    )
+    if n_seeded and len(seeds) > 1:
+        text += f", {n_seeded} of them x {len(seeds)} seeds"
+    text += f"): {n_there} are there already, {n_todo} are to be computed."
+    if n_todo > _MANY_CELLS:
+        text += (
+            " For a first look take one seed (--seeds 1), fewer methods (--methods neurolm "
+            "band-power) or fewer folds (cv: group-5-fold); what is computed once is kept."
+        )
+    return text
+
+
+def _stopped(work: Sequence[_Work], n_there: int, n_cells: int, folder: Path | None) -> str:
+    """Return what is left of an evaluation that somebody stopped."""
+    if folder is None:
+        return f"stopped: none of {n_cells} cells are kept, as there is no cache"
+    # By their files: those in other processes may have become complete meanwhile.
+    n_kept = n_there + sum(item.path is not None and item.path.exists() for item in work)
+    return (
+        f"stopped: {n_kept} of {n_cells} cells are kept in {folder}; run the same command again to "
+        "go on"
     )
 
 
@@ -300,7 +353,7 @@ def _plan(
 
 def _compute_all(
     work: Sequence[_Work], problem: Problem, settings: Settings, network: _Network, n_jobs: int
-) -> Iterator[Cell | Failure]:
+) -> Generator[Cell | Failure, None, None]:
     """Compute cells of one problem as they come."""
     from mne_neurolm.utils.device import resolve_device
 
@@ -341,7 +394,7 @@ def _compute(job: _Job, threads: int | None = None) -> Cell | Failure:
     begin = time.perf_counter()
     try:
         if threads is not None:
-            torch.set_num_threads(threads)  # of a process that does nothing else
+            _prepare_worker(threads)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             with use_log_level("warning"):
@@ -359,6 +412,15 @@ def _compute(job: _Job, threads: int | None = None) -> Cell | Failure:
         return cell
     except Exception as error:  # of a method that may be anyone's: the others go on
         return _failure(problem, job.method, job.fold, job.seed, error)
+
+
+def _prepare_worker(threads: int) -> None:
+    """Set up a process that does nothing else than cells."""
+    torch.set_num_threads(threads)
+    # Ctrl-C reaches all processes. The one that started this one ends it, so that there is no
+    # traceback between the lines, and no warning of the semaphore that bars would share by default.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.set_lock(threading.RLock())
 
 
 def _predict(problem: Problem, fold: Fold, estimator: Any, tokens: Any) -> NDArray[np.float64]:

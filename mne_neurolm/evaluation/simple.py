@@ -34,6 +34,8 @@ _ORDER = 4
 class Signals(TransformerMixin, BaseEstimator):
     """Epochs as an array in microvolts, band-passed if asked for.
 
+    Of Epochs, the EEG channels that are not bad are read.
+
     Parameters
     ----------
     sfreq : float | None
@@ -114,6 +116,8 @@ class Signals(TransformerMixin, BaseEstimator):
 
 class WindowMeans(TransformerMixin, BaseEstimator):
     """Averages over consecutive short windows, of every channel: the shape of a response.
+
+    Of Epochs, the EEG channels that are not bad are read.
 
     Parameters
     ----------

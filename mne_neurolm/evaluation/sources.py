@@ -11,7 +11,7 @@ import mne
 import numpy as np
 
 from mne_neurolm.evaluation.problem import SCHEMES, Problem, make_folds
-from mne_neurolm.tasks import Task, get_task
+from mne_neurolm.tasks import YAML_HINT, Task, get_task
 from mne_neurolm.utils.optional import import_optional
 
 _REQUIRED = ("name", "question", "answers", "epochs", "label", "subject", "cv")
@@ -158,7 +158,7 @@ def read_problem(path: str | Path, *, cv: str | None = None) -> Problem:
     try:
         entries = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{file} is no valid YAML: {error}") from error
+        raise ValueError(f"{file} is no valid YAML: {error}\n{YAML_HINT}") from error
     _check_keys(file, entries)
     further = {"phrasings": tuple(entries["phrasings"])} if "phrasings" in entries else {}
     try:

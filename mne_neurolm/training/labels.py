@@ -16,7 +16,7 @@ from ..datasets.readers import eegmat
 from ..datasets.specs import DatasetSpec
 from ..datasets.windows import Span, window_starts
 from ..patches import MAX_SECONDS, MAX_TOKENS, PATCH_SIZE
-from ..tasks import Task, get_task
+from ..tasks import YAML_HINT, Task, get_task
 from .plan import Bucket, Windows, make_windows, split_recordings
 
 _REQUIRED = {"name", "question", "answers", "duration"}
@@ -138,8 +138,10 @@ def read_rules(names: Sequence[str]) -> list[LabelRule]:
 def _read_file(path: Path) -> list[LabelRule]:
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
         raise ValueError(f"Tasks can't be read from {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"Tasks can't be read from {path}: {error}\n{YAML_HINT}") from error
     entries = content if isinstance(content, list) else [content]
     rules = []
     for entry in entries:

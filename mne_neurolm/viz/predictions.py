@@ -104,4 +104,7 @@ def plot_confusion(
     recall = np.diag(share)[totals[:, 0] > 0].mean()
     ax.set_title(title or f"{len(truth)} epochs, balanced accuracy {recall:.2f}", fontsize="medium")
     fig.colorbar(image, ax=ax, label="Share of the true class", shrink=0.8)
+    if axes is None:
+        # Constrained, the square needs several passes to find its place, and labels are cut.
+        fig.set_layout_engine("compressed")
     return finish(fig, show)

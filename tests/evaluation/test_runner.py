@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +139,47 @@ def test_a_method_that_cannot_be_built(problem: Problem) -> None:
     results = run_evaluation([problem], methods=[absent, CHANCE], n_jobs=1)
     assert "pyriemann is not there" in results.failures[0].error
     assert len(results.failures) == len(results.cells) == 4
+
+
+def test_costs_are_announced(problem: Problem, tmp_path: Path) -> None:
+    options = dict(methods=[loudness(), CHANCE], cache=tmp_path, n_jobs=1)
+    with catch_logging() as logged:
+        run_evaluation([problem], seeds=[0], **options)
+        run_evaluation([problem], seeds=[0, 1, 2], **options)
+    one, three = logged.getvalue().splitlines()
+    assert one == "8 cells (2 methods x 4 folds): 0 are there already, 8 are to be computed."
+    # What costs little needs no advice.
+    assert three == (
+        "16 cells (2 methods x 4 folds, 1 of them x 3 seeds): 8 are there already, 8 are to be "
+        "computed."
+    )
+    many = runner._announced([problem] * 10, [CHANCE], [0], 3, 37)
+    assert many.startswith("40 cells (1 method x 40 folds): 3 are there already, 37 are to be")
+    for advice in ("--seeds 1", "--methods", "cv: group-5-fold"):
+        assert advice in many
+
+
+def test_stopped(problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+
+    def fit(self, X, y, groups=None):
+        if len(fitted) == 2:
+            raise KeyboardInterrupt
+        fitted.append(1)
+        return original(self, X, y, groups)
+
+    original = Loudness.fit
+    monkeypatch.setattr(Loudness, "fit", fit)
+    options = dict(methods=[CHANCE, loudness()], seeds=[0], n_jobs=1)
+    with pytest.raises(KeyboardInterrupt, match="stopped: none of 8 cells are kept, as there is"):
+        run_evaluation([problem], **options)
+    fitted.clear()
+    kept = rf"stopped: 6 of 8 cells are kept in {re.escape(str(tmp_path))}; run the same"
+    with pytest.raises(KeyboardInterrupt, match=kept):
+        run_evaluation([problem], cache=tmp_path, **options)
+    assert len(list(tmp_path.rglob("*.json"))) == 6
+    monkeypatch.undo()
+    assert len(run_evaluation([problem], cache=tmp_path, **options).cells) == 8
 
 
 def _copy(job: runner._Job) -> runner._Job:

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from mne_neurolm.datasets import simulate_epochs
 from mne_neurolm.evaluation import (
+    band_power_classifier,
     band_tangent_space_classifier,
     chance_classifier,
     csp_classifier,
@@ -111,6 +112,39 @@ def test_epochs_and_lists_of_epochs() -> None:
     method = evoked_classifier().fit(epochs, y)
     listed = [epochs[k] for k in range(len(epochs))]
     assert np.array_equal(method.predict_proba(listed), method.predict_proba(epochs))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        band_power_classifier,
+        tangent_space_classifier,
+        band_tangent_space_classifier,
+        evoked_classifier,
+        csp_classifier,
+    ],
+)
+def test_only_good_eeg_channels_are_read(build) -> None:
+    """As by the tokenizer: what an EOG, a misc or a bad channel holds changes nothing."""
+    epochs = simulate_epochs(2, 6, ch_names=["Fz", "Cz", "C3", "C4", "Pz", "Oz", "O1"])
+    y = epochs.metadata["state"].to_numpy(dtype=str)
+    epochs.set_channel_types({"Fz": "eog", "C3": "misc"}, verbose="error")
+    epochs.info["bads"] = ["Oz"]
+    scalp = epochs.copy().pick(["Cz", "C4", "Pz", "O1"])
+    with mne.use_log_level("error"):
+        expected = build().fit(scalp, y).predict_proba(scalp)
+        method = build().fit(epochs, y)
+    assert np.array_equal(method.predict_proba(epochs), expected)
+    assert np.array_equal(method.predict_proba([epochs[:5], epochs[5:]]), expected)
+    assert np.array_equal(method.predict_proba(scalp), expected)
+
+
+def test_no_good_eeg_channel() -> None:
+    epochs = simulate_epochs(1, 2, ch_names=["Fz", "Cz"], random_state=0)
+    epochs.set_channel_types({"Fz": "eog"}, verbose="error")
+    epochs.info["bads"] = ["Cz"]
+    with pytest.raises(ValueError, match="no EEG channel that is not bad.*types eeg, eog"):
+        Signals().fit(epochs)
 
 
 def test_clone_and_parameters() -> None:

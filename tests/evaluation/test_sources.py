@@ -77,6 +77,11 @@ def test_other_folds_and_phrasings(described: Path) -> None:
         ('rest: "No"', 'calm: "No"', "do not belong to task 'eyes'"),
         ('rest: "No"', "rest: No", "put quotes around them"),
         ("name: eyes", "name: [", "no valid YAML"),
+        (
+            '{rest: "No"',
+            '{rest,: "No"',
+            r"(?s)eyes\.yaml is no valid YAML.*line 4.*quotes around",
+        ),
         (TEXT, "nothing", "must hold keys and values"),
     ],
 )

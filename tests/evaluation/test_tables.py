@@ -23,7 +23,7 @@ from mne_neurolm.evaluation import (
     summarize,
     write_tables,
 )
-from mne_neurolm.evaluation.comparison import format_results
+from mne_neurolm.evaluation.comparison import explain_scores, format_results
 from mne_neurolm.evaluation.tables import cell_scores, published_table
 
 
@@ -145,6 +145,33 @@ def test_plain_text(results: Results, summary: pd.DataFrame) -> None:
     assert shown in loud and "without T" in loud
     (broken,) = [line for line in lines if line.startswith("Broken")]
     assert broken.endswith("1 cells failed")
+
+
+def test_explanation_says_what_there_is(
+    results: Results, summary: pd.DataFrame, problem: Problem
+) -> None:
+    everything = explain_scores([problem], summary.reset_index())
+    assert everything.startswith(
+        "Mean over folds and seeds ± standard deviation over seeds, and in"
+    )
+    assert everything.endswith("error, with and without temperature.")
+    named = replace(results, methods={"ffcl": replace(CHANCE, name="ffcl")}, cells=[], failures=[])
+    assert "Published scores" in explain_scores([problem], summarize(named))
+    # One seed, one fold, one subject, no temperature, nothing published.
+    alone = replace(problem, subjects=np.zeros(len(problem.y)), folds=problem.folds[:1], dataset="")
+    once = run_evaluation([alone], methods=[CHANCE], seeds=[0], n_jobs=1)
+    table = summarize(once, n_draws=50)
+    short = "Scores of the test epochs. ECE is the expected calibration error."
+    assert explain_scores([alone], table) == short
+    assert format_results(once, table).endswith(f"\n{short}\n")
+
+
+def test_explanation_of_scores_together(problem: Problem) -> None:
+    """Folds that lack a class are no mean over folds."""
+    by_person = replace(problem, y=np.where(problem.subjects < 2, "rest", "active"))
+    together = run_evaluation([by_person], methods=[CHANCE], seeds=[0], n_jobs=1)
+    text = explain_scores([by_person], summarize(together, n_draws=50))
+    assert text.startswith("Scores of the test epochs, and in brackets the 95% interval")
 
 
 def test_report(results: Results, tmp_path: Path) -> None:

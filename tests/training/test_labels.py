@@ -151,6 +151,7 @@ def test_too_many_patches_are_left_out(tmp_path: Path) -> None:
         (EYES + "hop: 0", "start a positive time after each other"),
         (EYES.replace('closed: "No"', ""), "at least two"),
         ("[", "can't be read"),
+        (EYES.replace("{open", "{open,: "), "(?s)expected.*quotes around labels and texts"),
     ],
 )
 def test_files_that_describe_no_task(tmp_path: Path, text: str, message: str) -> None:

@@ -63,12 +63,12 @@ def test_many_channels_and_layers() -> None:
 
 
 def test_pieces_of_words_are_put_together(attention) -> None:
-    pieces = ("[SEP]", "Question", ":", " W", "hich", " p", "ic", "ture", "?", " 1", "2")
+    pieces = ("[SEP]", "Question", ":", " W", "hich", " E", "E", "G", "?", " 1", "2")
     weights = np.full((1, 1, 6 + len(pieces)), 0.5 / len(pieces), dtype=np.float32)
     weights[:, :, :6] = 0.5 / 6
     fig = plot_attention(AnswerAttention(weights, NAMES, 2, pieces), show=False)
     words = [t.get_text() for t in fig.axes[3].get_xticklabels()]
-    assert words == ["[SEP]", "Question", ":", " Which", " picture", "?", " 12"]
+    assert words == ["[SEP]", "Question", ":", " Which", " EEG", "?", " 12"]
     heights = 11 * np.array([bar.get_height() for bar in fig.axes[3].patches]) / 100
     np.testing.assert_allclose(heights, [1, 1, 1, 2, 3, 1, 2], atol=1e-4)
 
