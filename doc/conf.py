@@ -83,3 +83,13 @@ html_theme_options = {
 html_show_sourcelink = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def skip_fields(app, what, name, obj, skip, options):
+    """Leave fields of named tuples to the section Attributes of their class."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def setup(app):
+    """Connect what is ours."""
+    app.connect("autodoc-skip-member", skip_fields)

@@ -30,7 +30,7 @@ class Unit(NamedTuple):
 
     See Also
     --------
-    subject_bootstrap : What takes it.
+    mne_neurolm.evaluation.subject_bootstrap : What takes it.
 
     Examples
     --------
