@@ -142,10 +142,10 @@ offline_ends = np.arange(len(offline_proba)) + 4
 # %%
 # Probability over time
 # ---------------------
-# The shaded seconds are those of activity. Above is the electrode O1 as it comes out of the causal
-# filter: the alpha rhythm is smaller in activity. Below, the answer follows the state one to three
-# seconds late, because a window that ends shortly after a change is mostly of the state before.
-# An answer itself takes a small part of the second that there is.
+# The shaded seconds are those of activity. Above is the electrode O1 as it comes out of the
+# causal filter: the alpha rhythm is smaller in activity. Below, the blue answer follows the state
+# one to three seconds late, because a window that ends shortly after a change is mostly of the
+# state before. An answer itself takes a small part of the second that there is.
 #
 # The grey line differs from the blue one in how the EEG was filtered: hardly in most windows, and
 # much in those that are unclear. The model was tuned on EEG without the causal filter's shift of

@@ -80,10 +80,10 @@ for low, high in ((0.5, 0.9), (0.9, 1.0)):
 # %%
 # How it went
 # -----------
-# ``net_.history`` of the classifier has what was logged in every pass over the epochs. The loss in
-# training falls to the end. That on held-out people, here as a share of what guessing would have,
-# does not: beyond the dashed line the model learns by heart what it is trained on, and nothing more
-# about other people. The line marks the weights that were kept.
+# ``net_.history`` of the classifier has what was logged in every pass over the epochs. The loss
+# in training falls to the end, but for a bump. That on held-out people, here as a share of what
+# guessing would have, does not: beyond the dashed line the model learns by heart what it is
+# trained on, and nothing more about other people. The line marks the weights that were kept.
 #
 # In the middle, each dot is an epoch of a person who was not in training. Blue should be on the
 # left and orange on the right. Look at the rows: people differ, and for some the rested epochs are

@@ -3,9 +3,10 @@ A MOABB benchmark
 =================
 
 MOABB runs pipelines on public data sets with the same splits for all, and the package has files for
-it: NeuroLM in three ways, and simple methods beside it. Here they run on a data set of a few
-simulated people, so that nothing is downloaded; a data set of MOABB, or one of yours, goes in its
-place. For anyone who wants to know whether a foundation model is worth it.
+it: NeuroLM in three ways, of which two fit motor imagery of any kind, and simple methods beside it.
+Here they run on a data set of a few simulated people, so that nothing is downloaded; a data set of
+MOABB, or one of yours, goes in its place. For anyone who wants to know whether a foundation model
+is worth it.
 """
 # Licence: BSD-3-Clause
 
@@ -106,8 +107,8 @@ table = comparison.table()
 table[["pipeline", "score", "std", "chance", "time"]].round(2)
 
 # %%
-# Every pipeline saw the same people, so differences are paired. With eight people no p is below
-# 0.004, and none is corrected for the number of comparisons.
+# Every pipeline saw the same people, so differences are paired. With eight people no p can be
+# below 1/256, about 0.004, and none is corrected for the number of comparisons.
 
 differences = comparison.compare()
 differences[["pipeline", "other", "difference", "p"]].head().round(3)

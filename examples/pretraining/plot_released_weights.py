@@ -143,10 +143,10 @@ temporary.cleanup()
 # %%
 # Which size?
 # -----------
-# The three share one neural tokenizer and differ in the language model. Grey is what only the
-# training of the tokenizer needs, its decoders above all. The paper does not count it: it has 254
-# million for B. In float32 a million parameters take 4 MB, and tuning all of them with AdamW four
-# times as much before it has read any EEG (:doc:`/cost`). ``"tiny"`` is hardly to be seen.
+# The three share one neural tokenizer and differ in the language model. Grey is the rest: above all
+# the decoders, which only the training of the tokenizer needs, and the codebook. The paper does not
+# count it: it has 254 million for B. In float32 a million parameters take 4 MB; tuning them takes
+# five times as much before it has read any EEG (:doc:`/models`). ``"tiny"`` is hardly to be seen.
 
 counts = {}
 titles = {"tiny": "tiny (bundled)", "b": "NeuroLM-B", "l": "NeuroLM-L", "xl": "NeuroLM-XL"}
@@ -157,7 +157,7 @@ for name, title in titles.items():
     counts[title] = [sum(weight.numel() for weight in part.parameters()) / 1e6 for part in parts]
 table = pd.DataFrame(counts, ["encoder of EEG", "language model", "output layer", "all"]).T
 totals = table.pop("all")
-table["training of the tokenizer"] = totals - table.sum(axis=1)
+table["decoders and the rest"] = totals - table.sum(axis=1)
 
 fig, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
 table.plot.barh(stacked=True, ax=ax, color=["#0072B2", "#D55E00", "#E69F00", "#BBBBBB"])

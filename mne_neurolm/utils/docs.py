@@ -54,7 +54,7 @@ verbose : bool | str | int | None
 """,
     "on_missing": """
 on_missing : "raise" | "warn" | "ignore"
-    What to do with EEG channels that are neither in the vocabulary of 139 channels nor have a
+    What to do with EEG channels that are neither in the vocabulary of 138 channels nor have a
     position from which the nearest vocabulary electrode could be found: raise a ``ValueError``
     that lists them, or leave them out with or without a warning.
 """,
