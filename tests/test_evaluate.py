@@ -71,6 +71,8 @@ def test_ctrl_c(described: Path, tmp_path: Path) -> None:
     with subprocess.Popen(
         [*argv, "--out", str(out)],
         start_new_session=True,  # a group of processes of its own, as a terminal gives it
+        # What a shell starts in the background ignores Ctrl-C, and so does what that starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
