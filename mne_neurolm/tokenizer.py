@@ -282,12 +282,15 @@ class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
             names = [f"{self.ch_names_[i % per_second]}_{t}s" for i, t in enumerate(self.times_)]
         return np.asarray(names, dtype=object)
 
-    def _fit_patches(self, X: Any) -> Patches:
-        """Fit, and return the patches of the data."""
+    def _check_parameters(self) -> None:
         if self.output not in OUTPUTS:
             raise ValueError(f"output must be one of {OUTPUTS}; got {self.output!r}.")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {self.batch_size}.")
+
+    def _fit_patches(self, X: Any) -> Patches:
+        """Fit, and return the patches of the data."""
+        self._check_parameters()
         device = resolve_device(self.device)
         autocast(self.dtype, device)  # refuses a wrong dtype before anything is computed
         patches = self._check_data(X)
@@ -305,6 +308,7 @@ class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
 
     def _encode(self, patches: Patches) -> EEGTokens | NDArray[Any]:
         """Return what ``output`` asks for."""
+        self._check_parameters()  # they may have been set since fit
         fitted = self.channels_[: len(self.ch_names_)]
         tokens = encode_patches(
             self.model_,

@@ -102,17 +102,19 @@ def test_broken_links_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[st
     good = (
         '<a href="sub/page.html#place"></a><img src="picture.png"><a href="#here" id="here"></a>'
         '<a href="https://elsewhere.org/none"></a><a href="mailto:a@b.c"></a><a name="old"></a>'
-        '<a href="#old"></a><a href="sub/page.html?x=1"></a>'
+        '<a href="#old"></a><a href="sub/page.html?x=1"></a><a href="#top"></a><a href="./"></a>'
     )
     (tmp_path / "index.html").write_text(good)
-    assert broken_links(tmp_path) == ([], 6)
+    assert broken_links(tmp_path) == ([], 8)
     assert main([str(tmp_path)]) == 0
+    (tmp_path.parent / "outside.txt").touch()
     bad = '<a href="sub/page.html#nowhere"></a><img src="none.png"><a href="#gone"></a>'
+    bad += '<a href="../outside.txt"></a><a href="sub/"></a><meta name="no"><a href="#no"></a>'
     (tmp_path / "index.html").write_text(good + bad)
-    links = ["#gone", "none.png", "sub/page.html#nowhere"]
-    assert broken_links(tmp_path) == ([f"index.html: {link}" for link in links], 9)
+    links = ["#gone", "#no", "../outside.txt", "none.png", "sub/", "sub/page.html#nowhere"]
+    assert broken_links(tmp_path) == ([f"index.html: {link}" for link in links], 14)
     capsys.readouterr()
     assert main([str(tmp_path)]) == 1
-    assert capsys.readouterr().out.endswith("9 links inside the site, 3 broken\n")
+    assert capsys.readouterr().out.endswith("14 links inside the site, 6 broken\n")
     assert main([str(tmp_path / "sub")]) == 2
     assert "run `make doc` first" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from mne_neurolm import EEGTokens, NeuroLM, NeuroLMTokenizer
 from mne_neurolm.channels import CHANNELS
+from mne_neurolm.datasets import simulate_epochs
 from mne_neurolm.models.inference import encode_patches
 from mne_neurolm.patches import make_patches
 
@@ -513,3 +514,19 @@ def test_other_types(small_model, epochs):
         _tokenizer(small_model).fit("epochs-epo.fif")
     with pytest.raises(TypeError, match="item 1 is ndarray"):
         _tokenizer(small_model).fit([epochs, epochs.get_data()])
+
+
+def test_parameters_set_after_fit_are_checked() -> None:
+    epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=2, random_state=0)
+    tokenizer = NeuroLMTokenizer().fit(epochs)
+    with pytest.raises(ValueError, match="batch_size must be at least 1; got -1"):
+        tokenizer.set_params(batch_size=-1).transform(epochs)
+    with pytest.raises(ValueError, match="output must be one of"):
+        tokenizer.set_params(batch_size=8, output="words").transform(epochs)
+
+
+def test_codes_come_in_the_order_of_fit() -> None:
+    epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=2, random_state=0)
+    tokenizer = NeuroLMTokenizer(output="codes", dtype="float32").fit(epochs)
+    turned = epochs.copy().reorder_channels(epochs.ch_names[::-1])
+    np.testing.assert_array_equal(tokenizer.transform(turned), tokenizer.transform(epochs))

@@ -30,7 +30,8 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect what a tag links to and what can be linked to."""
         values = dict(attrs)
-        self.anchors |= {value for key in ("id", "name") if (value := values.get(key))}
+        places = ("id", "name") if tag == "a" else ("id",)
+        self.anchors |= {value for key in places if (value := values.get(key))}
         target = values.get(_LINKS.get(tag, ""))
         if target:
             self.links.append(target)
@@ -65,9 +66,11 @@ def broken_links(folder: Path) -> tuple[list[str], int]:
             n_links += 1
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             anchor = unquote(parts.fragment)
-            found = target.exists() and (
-                not anchor or target not in pages or anchor in pages[target].anchors
-            )
+            if target.is_dir():
+                target /= "index.html"
+            found = target.is_file() and target.is_relative_to(folder.resolve())
+            if found and anchor and anchor != "top" and target in pages:
+                found = anchor in pages[target].anchors
             if not found:
                 broken.add(f"{path.relative_to(folder.resolve())}: {link}")
     return sorted(broken), n_links

@@ -22,7 +22,7 @@ from mne_neurolm.evaluation._benchmark_tables import (
 )
 from mne_neurolm.evaluation.comparison import html_table
 from mne_neurolm.evaluation.moabb_files import moabb_pipelines
-from mne_neurolm.evaluation.report_figures import add_figure, new_report
+from mne_neurolm.evaluation.report_figures import add_figure
 from mne_neurolm.models.revision import NamesRevision, model_revision
 from mne_neurolm.utils.optional import import_optional
 
@@ -198,7 +198,7 @@ class BenchmarkResults:
 
         from mne_neurolm.viz import plot_benchmark
 
-        report = new_report(title)
+        report = mne.Report(title=title, verbose="error")
         ran = set(self.results["pipeline"])
         models = [[name, model] for name, model in self.models.items() if name in ran]
         if models:

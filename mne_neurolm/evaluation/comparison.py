@@ -13,7 +13,7 @@ import numpy as np
 from mne_neurolm.evaluation.intervals import N_DRAWS
 from mne_neurolm.evaluation.problem import Problem
 from mne_neurolm.evaluation.published import primary_metrics
-from mne_neurolm.evaluation.report_figures import add_figure, new_report
+from mne_neurolm.evaluation.report_figures import add_figure
 from mne_neurolm.evaluation.tables import (
     cell_scores,
     cells_of,
@@ -208,7 +208,7 @@ def evaluation_report(
     """
     summary = summarize(results) if tables is None else tables["methods"]
     subjects = subject_scores(results) if tables is None else tables["subjects"]
-    report = new_report(title)
+    report = mne.Report(title=title, verbose="error")
     for problem in results.problems.values():
         text = f"<p>{escape(problem.description)}</p>{html_table(_lines(problem, summary))}"
         if problem.pooled:

@@ -24,7 +24,7 @@ from mne_neurolm.evaluation.pipeline_figures import (
     codes_figures,
     predictions_figures,
 )
-from mne_neurolm.evaluation.report_figures import add_figure, new_report
+from mne_neurolm.evaluation.report_figures import add_figure
 from mne_neurolm.tokens import EEGTokens
 from mne_neurolm.utils.docs import fill_doc
 from mne_neurolm.utils.logging import shows_progress
@@ -32,6 +32,7 @@ from mne_neurolm.utils.logging import shows_progress
 if TYPE_CHECKING:
     from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer
 
+_PIPELINE = "pipeline"  # what it is called beside baselines
 _PACKAGES = ("mne", "numpy", "scikit-learn", "torch", "transformers")
 
 
@@ -90,8 +91,8 @@ def pipe_report(
     TypeError
         If the pipeline is made of other steps, or ``epochs`` are no Epochs.
     ValueError
-        If labels, groups or the classes of a baseline do not fit, a group is missing, or
-        ``n_explained`` is below 0.
+        If labels or groups do not fit, a group is missing, a baseline is no fitted classifier of
+        the same classes or is called ``"pipeline"``, or ``n_explained`` is below 0.
 
     Examples
     --------
@@ -127,10 +128,10 @@ def pipe_report(
             f"{truth.shape}, and the unknown labels {unknown}."
         )
     people = None if groups is None else _people(groups, len(tokens))
-    probas = {"pipeline": classifier.predict_proba(tokens)}
+    probas = {_PIPELINE: classifier.predict_proba(tokens)}
     for name, baseline in (baselines or {}).items():
         probas[name] = _proba_of(name, baseline, epochs, classes)
-    report = new_report(title)
+    report = mne.Report(title=title, verbose="error")
     positions = np.array([classes.index(label) for label in truth.tolist()])
     report.add_html(_scores(positions, probas, classes, people), title="Scores", tags=("scores",))
     settings = _settings(tokenizer, classifier, tokens)
@@ -155,13 +156,25 @@ def _proba_of(
     name: str, baseline: Any, epochs: mne.BaseEpochs, classes: list
 ) -> NDArray[np.float64]:
     """Return the probabilities of a baseline, in the order of the pipeline's classes."""
+    if name == _PIPELINE:
+        raise ValueError(f"{name!r} is what the pipeline is called; name the baseline otherwise.")
+    if not hasattr(baseline, "predict_proba") or not hasattr(baseline, "classes_"):
+        raise ValueError(
+            f"The baseline {name!r} must be a fitted classifier with predict_proba; got {baseline}."
+        )
     own = np.asarray(baseline.classes_).tolist()
     if set(own) != set(classes):
         raise ValueError(
             f"The baseline {name!r} was fitted on the classes {own}, the pipeline on {classes}; "
             "fit both on the same labels."
         )
-    return np.asarray(baseline.predict_proba(epochs))[:, [own.index(label) for label in classes]]
+    proba = np.asarray(baseline.predict_proba(epochs))
+    if proba.shape != (len(epochs), len(own)) or not np.isfinite(proba).all():
+        raise ValueError(
+            f"The baseline {name!r} gives probabilities of shape {proba.shape}, or some that are "
+            f"no numbers; expected {(len(epochs), len(own))}."
+        )
+    return proba[:, [own.index(label) for label in classes]]
 
 
 def _people(groups: ArrayLike, n_epochs: int) -> NDArray[Any]:
@@ -204,7 +217,7 @@ def _scores(
     n_people = 0 if people is None else len(np.unique(people))
     intervals = {}
     if people is not None and n_people > 1:
-        intervals = subject_bootstrap([Unit(positions, [probas["pipeline"]], people)])
+        intervals = subject_bootstrap([Unit(positions, [probas[_PIPELINE]], people)])
     for metric in METRICS:
         ends = intervals.get(metric)
         text = "–"

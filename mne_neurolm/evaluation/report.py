@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mne_neurolm.evaluation.report_figures import add_figure, new_report
+from mne_neurolm.evaluation.report_figures import add_figure
 
 # The model's frequency_target -> what its spectra are, for captions.
 _SPECTRA = {
@@ -169,7 +169,7 @@ def demo_report(
             f"{len(bins[0])} and {len(bins[1])}."
         )
     shown = {"Reconstruction": 0} if examples is None else dict(examples)
-    report = new_report(title)
+    report = mne.Report(title=title, verbose="error")
     text = "".join(f"<p>{escape(line)}</p>" for line in description.splitlines() if line.strip())
     report.add_html(text + results_table(results), title="Results", tags=("results",))
     figures = [

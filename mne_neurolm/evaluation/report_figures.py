@@ -1,4 +1,4 @@
-"""Reports of MNE-Python, with figures as they were drawn."""
+"""Figures in reports of MNE-Python, as they were drawn."""
 
 from __future__ import annotations
 
@@ -10,23 +10,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def new_report(title: str) -> mne.Report:
-    """Return an empty report that leaves figures in their resolution.
-
-    Parameters
-    ----------
-    title : str
-        Its title.
-
-    Returns
-    -------
-    report : mne.Report
-        The report. By default MNE makes figures of more than 850 pixels smaller, and what is
-        written in them.
-    """
-    return mne.Report(title=title, img_max_width=None, img_max_res=None, verbose="error")
 
 
 def add_figure(
@@ -55,5 +38,10 @@ def add_figure(
 
     width, height = (np.round(fig.bbox.size) + 0.25) / fig.dpi
     fig.set_size_inches(width, height)
-    report.add_figure(fig, title=title, caption=caption, image_format="png", tags=tuple(tags))
-    plt.close(fig)
+    try:
+        with plt.rc_context({"savefig.bbox": None}):  # MNE counts on the whole figure
+            report.add_figure(
+                fig, title=title, caption=caption, image_format="png", tags=tuple(tags)
+            )
+    finally:
+        plt.close(fig)

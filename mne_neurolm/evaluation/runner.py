@@ -200,7 +200,8 @@ def run_evaluation(
             for seed in seeds if method.seeded else seeds[:1]:
                 _plan(problem, method, seed, settings, network, folder, found, work)
     n_cells, n_there = len(found) + len(work), sum(isinstance(c, Cell) for c in found.values())
-    logger.info(_announced(problems, chosen, seeds, n_there, len(work)))
+    kept = folder is not None
+    logger.info(_announced(problems, chosen, seeds, n_there, len(work), kept=kept))
     try:
         with (
             warnings.catch_warnings(),
@@ -241,22 +242,26 @@ def _announced(
     seeds: Sequence[int],
     n_there: int,
     n_todo: int,
+    *,
+    kept: bool,
 ) -> str:
     """Return how much there is to compute, and how to have less of it."""
     n_seeded = sum(method.seeded for method in methods)
     n_folds = sum(len(problem.folds) for problem in problems)
-    text = (
-        f"{n_folds * (len(methods) + n_seeded * (len(seeds) - 1))} cells "
-        f"({len(methods)} method{'s' * (len(methods) > 1)} x {n_folds} fold{'s' * (n_folds > 1)}"
-    )
+    n_cells = n_folds * (len(methods) + n_seeded * (len(seeds) - 1))
+    text = f"{n_cells} cells ({len(methods)} method{'s' * (len(methods) > 1)} x "
+    text += f"{n_folds} fold{'s' * (n_folds > 1)}"
     if n_seeded and len(seeds) > 1:
         text += f", {n_seeded} of them x {len(seeds)} seeds"
-    text += f"): {n_there} are there already, {n_todo} are to be computed."
+    text += f"): {n_there} are there already, {n_todo} are to be computed"
+    n_failed = n_cells - n_there - n_todo  # of methods that can't be built
+    text += f", {n_failed} can't be." if n_failed else "."
     if n_todo > _MANY_CELLS:
         text += (
             " For a first look take one seed (--seeds 1), fewer methods (--methods neurolm "
-            "band-power) or fewer folds (cv: group-5-fold); what is computed once is kept."
+            "band-power) or fewer folds (cv: group-5-fold)"
         )
+        text += "; what is computed once is kept." if kept else "."
     return text
 
 

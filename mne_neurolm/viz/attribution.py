@@ -118,11 +118,14 @@ def plot_attribution(
             ax.set_ylim(-1.08 * top, 1.08 * top)
         grid[1, 0].set_ylabel("Log-odds (nats)")
     if where is None:
+        limits = np.array([ax.get_ylim() for ax in grid[0]])
+        for ax in grid[0]:  # given axes share nothing
+            ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
         grid[0, 0].set_ylabel("Log-odds (nats)")
     else:
         grid[0, 0].figure.colorbar(image, ax=grid[0].tolist(), shrink=0.8, label="Log-odds (nats)")
     if title is not None:
-        fig.suptitle(title, fontsize="medium", x=0.01, ha="left")
+        grid[0, 0].figure.suptitle(title, fontsize="medium", x=0.01, ha="left")
     return finish(fig, show)
 
 

@@ -89,7 +89,7 @@ def plot_codes(
         value, label = np.bincount(tokens.codes.ravel()).astype(np.float64), "Tokens with this code"
     else:
         if hasattr(codebook, "detach"):  # a parameter, perhaps of a model on a GPU
-            codebook = codebook.detach().cpu()
+            codebook = codebook.detach().float().cpu()
         value = _order(np.asarray(codebook, dtype=np.float64), tokens)
         label = "Place on the codes' first component"
     field = value[codes]

@@ -6,6 +6,7 @@ import html
 import re
 from collections import defaultdict
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -210,6 +211,33 @@ def test_baselines_stand_beside(pipe, epochs, y, drawn) -> None:
     assert found[2] == f"{other['balanced_accuracy']:.3f}"
     table = drawn["plot_subject_scores"][0][0][0]
     assert table["title"].unique().tolist() == ["pipeline", "power"] and len(table) == 6
+    beside = table[table["title"] == "power"].set_index("subject")["balanced_accuracy"]
+    for person in np.unique(people):
+        of_them = people == person
+        known = score_predictions(y[of_them], probas[1][of_them], pipe.classes_)
+        assert beside[str(person)] == pytest.approx(known["balanced_accuracy"])
+    truth = (y == "rest").astype(int)
+    ends = subject_bootstrap([Unit(truth, [probas[0]], people)])["balanced_accuracy"]
+    errors = [expected_calibration_error(truth, proba) for proba in probas]
+    assert f"{own['balanced_accuracy']:.3f} {ends.low:.3f} to {ends.high:.3f}" in text
+    assert f"expected calibration error {errors[0]:.3f} – {errors[1]:.3f}" in text
+
+    turned = SimpleNamespace(
+        classes_=simple.classes_[::-1], predict_proba=lambda X: simple.predict_proba(X)[:, ::-1]
+    )
+    again = text_of(pipe_report(pipe, epochs, y, baselines={"power": turned}, **given))
+    assert f"expected calibration error {errors[0]:.3f} – {errors[1]:.3f}" in again
+    assert re.search(r"balanced accuracy \S+ \S+ to \S+ (\S+)", again)[1] == found[2]
+    few = SimpleNamespace(classes_=simple.classes_, predict_proba=lambda X: probas[1][:2])
+    three = SimpleNamespace(classes_=["active", "rest", "x"], predict_proba=None)
+    for name, wrong, why in (
+        ("pipeline", simple, "is what the pipeline is called"),
+        ("unfitted", band_power_classifier(), "'unfitted' must be a fitted classifier"),
+        ("few", few, r"'few' gives probabilities of shape \(2, 2\)"),
+        ("three", three, "'three' was fitted on the classes"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            pipe_report(pipe, epochs, y, baselines={name: wrong}, **given)
     with pytest.raises(ValueError, match=r"'power' was fitted on the classes \[0, 1\]"):
         wrong = band_power_classifier().fit(epochs, numbers.transform(y))
         pipe_report(pipe, epochs, y, baselines={"power": wrong}, n_explained=0)

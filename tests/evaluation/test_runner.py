@@ -153,7 +153,12 @@ def test_costs_are_announced(problem: Problem, tmp_path: Path) -> None:
         "16 cells (2 methods x 4 folds, 1 of them x 3 seeds): 8 are there already, 8 are to be "
         "computed."
     )
-    many = runner._announced([problem] * 10, [CHANCE], [0], 3, 37)
+    many = runner._announced([problem] * 10, [CHANCE], [0], 3, 37, kept=True)
+    assert many.endswith("(cv: group-5-fold); what is computed once is kept.")
+    unkept = runner._announced([problem] * 10, [CHANCE], [0], 0, 39, kept=False)
+    assert "39 are to be computed, 1 can't be." in unkept and unkept.endswith("5-fold).")
+    few = runner._announced([problem] * 10, [CHANCE], [0], 37, 3, kept=True)
+    assert few.endswith("3 are to be computed."), "what is there costs nothing"
     assert many.startswith("40 cells (1 method x 40 folds): 3 are there already, 37 are to be")
     for advice in ("--seeds 1", "--methods", "cv: group-5-fold"):
         assert advice in many
@@ -204,13 +209,16 @@ def test_parallel_is_the_same(
         assert np.allclose(a.proba, b.proba, atol=1e-6)
 
 
-def test_a_job_reaches_another_process(problem: Problem) -> None:
+def test_a_job_reaches_another_process(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sent can be pickled, however the method was defined."""
+    threads: list[int] = []  # a worker gives up Ctrl-C, which this process should not
+    monkeypatch.setattr(runner, "_prepare_worker", threads.append)
     method = choose_methods(["evoked"])[0]
     estimator = method.build(problem, 0, Settings())
     job = runner._Job(problem, "evoked", 0, 0, None, estimator, None)
     there = pickle.loads(pickle.dumps(job))
     assert np.allclose(runner._compute(there, 1).proba, runner._compute(job).proba, atol=1e-6)
+    assert threads == [1]
 
 
 def test_neurolm_reads_tokens_once(

@@ -81,6 +81,7 @@ def test_into_given_axes(attribution) -> None:
     given = right.subplots(2, 2)
     assert plot_attribution(attribution, axes=given, show=False) is around
     assert heights(given[0, 0]) == [2, -1, 0] and heights(given[1, 1]) == [0.5, 0.5]
+    assert given[0, 0].get_ylim() == given[0, 1].get_ylim(), "bars can be compared"
     info = mne.create_info(list(NAMES), 200.0, "eeg")
     places = {name: [0.0, 0.03 - 0.04 * i, 0.09] for i, name in enumerate(NAMES)}
     info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))

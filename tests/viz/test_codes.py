@@ -65,6 +65,8 @@ def test_similar_codes_have_similar_colours(tokens) -> None:
     parameter = torch.nn.Parameter(torch.as_tensor(codebook))
     same = plot_codes(tokens, codebook=parameter, show=False).axes[0].images[0].get_array()
     np.testing.assert_allclose(same, values)
+    half = plot_codes(tokens, codebook=parameter.bfloat16(), show=False).axes[0].images[0]
+    assert half.get_clim() == (0, 1)
     rank = np.array([3, 0, 1, np.nan, 2]) / 3
     expected = rank[CODES[0].reshape(2, 3).T]
     assert np.allclose(values, expected) or np.allclose(values, 1 - expected)
