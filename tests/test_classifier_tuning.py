@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from skorch.dataset import ValidSplit
 
 from mne_neurolm import EEGTokens, NeuroLM, NeuroLMClassifier, Task
+from mne_neurolm.datasets import simulate_epochs
 from mne_neurolm.training import answer_net, net_callbacks
 from mne_neurolm.training.calibration import negative_log_likelihood
 from mne_neurolm.training.regularization import Mixture
@@ -229,3 +231,30 @@ def test_routing_hands_groups_to_fit(small_model, told, labels, subjects) -> Non
 def test_parameters(small_model, told, labels, parameters, match) -> None:
     with pytest.raises(ValueError, match=match):
         fitted(small_model, told, labels, **parameters)
+
+
+def test_ctrl_c_in_a_callback_is_no_early_stop() -> None:
+    """It ends fit, and the handler of before is back; a callback that stops is an early stop."""
+    from skorch.callbacks import Callback
+
+    class Stop(Callback):
+        def __init__(self, by_key: bool) -> None:
+            self.by_key = by_key
+
+        def on_epoch_end(self, net, **kwargs) -> None:
+            if self.by_key:
+                signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
+
+    epochs = simulate_epochs(n_subjects=1, n_epochs_per_subject=4, random_state=0)
+    y = epochs.metadata["state"].map({"rest": "No", "active": "Yes"})
+    settings = dict(tune="head", max_epochs=3, random_state=0)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            NeuroLMClassifier("workload", callbacks=[Stop(by_key=True)], **settings).fit(epochs, y)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    classifier = NeuroLMClassifier("workload", callbacks=[Stop(by_key=False)], **settings)
+    assert len(classifier.fit(epochs, y).net_.history) == 1

@@ -17,6 +17,7 @@ from ..models.neurolm import NeuroLM
 from ..models.scoring import answer_log_probs
 from ..tokens import EEGTokens
 from ..utils.device import autocast
+from ..utils.interrupts import noting_ctrl_c
 from .net_callbacks import CosineSchedule, HeldOut, Validation
 from .optim import parameter_groups
 from .regularization import drop_channels, kept_channels, mix_windows, tuning_loss
@@ -187,19 +188,21 @@ class _AnswerNet(NeuralNet):
         """Train; only a callback may end it early.
 
         skorch's callbacks stop training with a KeyboardInterrupt, and its own ``partial_fit`` takes
-        one from the keyboard for the same: a cross-validation could not be interrupted.
+        one from the keyboard for the same: a cross-validation could not be interrupted. Ctrl-C may
+        also come while a callback works.
         """
         if not self.initialized_:
             self.initialize()
         self.stopped_by_callback_ = False
         self.notify("on_train_begin", X=X, y=y)
-        try:
-            self.fit_loop(X, y, **fit_params)
-        except KeyboardInterrupt:
-            if not self.stopped_by_callback_:
-                raise
-        finally:
-            self.notify("on_train_end", X=X, y=y)
+        with noting_ctrl_c() as pressed:
+            try:
+                self.fit_loop(X, y, **fit_params)
+            except KeyboardInterrupt:
+                if pressed or not self.stopped_by_callback_:
+                    raise
+            finally:
+                self.notify("on_train_end", X=X, y=y)
         return self
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
