@@ -34,7 +34,8 @@ lint: $(VENV)/.installed-test ## ruff, mypy, codespell
 	$(BIN)/codespell
 
 doc: $(VENV)/.installed-doc ## run the examples, build doc/_build/html, check its links; warnings are errors
-	rm -rf doc/generated doc/_build/html
+	# The examples run again when the package has changed, not only when they have.
+	rm -rf doc/generated doc/auto_examples doc/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html doc doc/_build/html
 	$(BIN)/python tools/check_links.py doc/_build/html
 
