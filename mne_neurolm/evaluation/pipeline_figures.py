@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer
 
+#: What the pipeline is called beside baselines.
+PIPELINE = "pipeline"
 _NO_MAP = "electrode positions; give epochs a montage (set_montage)."
 _MOST_ROWS = 24  # channels in a figure that has a row for each
 
@@ -33,7 +35,7 @@ def predictions_figures(
     """Draw what was predicted: for every method where it is compared, else for the pipeline."""
     from mne_neurolm.viz import plot_calibration, plot_confusion, plot_subject_scores
 
-    proba = probas["pipeline"]
+    proba = probas[PIPELINE]
     predicted, numbers = proba.argmax(axis=1), list(range(len(classes)))
     names = [str(label) for label in classes]
     yield (

@@ -20,6 +20,7 @@ from mne_neurolm.evaluation.comparison import html_table
 from mne_neurolm.evaluation.intervals import Unit, subject_bootstrap
 from mne_neurolm.evaluation.metrics import METRICS, score_predictions
 from mne_neurolm.evaluation.pipeline_figures import (
+    PIPELINE,
     answers_figures,
     codes_figures,
     predictions_figures,
@@ -32,7 +33,6 @@ from mne_neurolm.utils.logging import shows_progress
 if TYPE_CHECKING:
     from mne_neurolm import NeuroLMClassifier, NeuroLMTokenizer
 
-_PIPELINE = "pipeline"  # what it is called beside baselines
 _PACKAGES = ("mne", "numpy", "scikit-learn", "torch", "transformers")
 
 
@@ -128,7 +128,7 @@ def pipe_report(
             f"{truth.shape}, and the unknown labels {unknown}."
         )
     people = None if groups is None else _people(groups, len(tokens))
-    probas = {_PIPELINE: classifier.predict_proba(tokens)}
+    probas = {PIPELINE: classifier.predict_proba(tokens)}
     for name, baseline in (baselines or {}).items():
         probas[name] = _proba_of(name, baseline, epochs, classes)
     report = mne.Report(title=title, verbose="error")
@@ -156,7 +156,7 @@ def _proba_of(
     name: str, baseline: Any, epochs: mne.BaseEpochs, classes: list
 ) -> NDArray[np.float64]:
     """Return the probabilities of a baseline, in the order of the pipeline's classes."""
-    if name == _PIPELINE:
+    if name == PIPELINE:
         raise ValueError(f"{name!r} is what the pipeline is called; name the baseline otherwise.")
     if not hasattr(baseline, "predict_proba") or not hasattr(baseline, "classes_"):
         raise ValueError(
@@ -217,7 +217,7 @@ def _scores(
     n_people = 0 if people is None else len(np.unique(people))
     intervals = {}
     if people is not None and n_people > 1:
-        intervals = subject_bootstrap([Unit(positions, [probas[_PIPELINE]], people)])
+        intervals = subject_bootstrap([Unit(positions, [probas[PIPELINE]], people)])
     for metric in METRICS:
         ends = intervals.get(metric)
         text = "–"

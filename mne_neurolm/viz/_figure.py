@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
 
 
-def get_axes(axes: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes]:
+def get_axes(
+    axes: Axes | None,
+    figsize: tuple[float, float],
+    layout: Literal["constrained", "compressed"] = "constrained",
+) -> tuple[Figure, Axes]:
     """Return the given axes with their figure, or new ones with a tight layout."""
     if axes is not None:
         figure = axes.figure
@@ -24,7 +28,7 @@ def get_axes(axes: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, A
         return figure.figure, axes  # that of a subfigure is the figure around it
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=figsize, layout="constrained")
+    return plt.subplots(figsize=figsize, layout=layout)
 
 
 def picked_rows(ch_names: Sequence[str], picks: Sequence[str] | None) -> list[int]:

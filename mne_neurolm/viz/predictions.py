@@ -79,7 +79,8 @@ def plot_confusion(
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     n = len(labels)
-    fig, ax = get_axes(axes, (1.9 + 1.0 * max(n, 3), 1.2 + 0.9 * max(n, 3)))
+    # Constrained, the square needs several passes to find its place, and labels are cut.
+    fig, ax = get_axes(axes, (1.9 + 1.0 * max(n, 3), 1.2 + 0.9 * max(n, 3)), layout="compressed")
     image = ax.imshow(share, cmap="cividis", vmin=0.0, vmax=1.0)
     for row, column in np.ndindex(n, n):
         value = share[row, column]
@@ -104,7 +105,4 @@ def plot_confusion(
     recall = np.diag(share)[totals[:, 0] > 0].mean()
     ax.set_title(title or f"{len(truth)} epochs, balanced accuracy {recall:.2f}", fontsize="medium")
     fig.colorbar(image, ax=ax, label="Share of the true class", shrink=0.8)
-    if axes is None:
-        # Constrained, the square needs several passes to find its place, and labels are cut.
-        fig.set_layout_engine("compressed")
     return finish(fig, show)
