@@ -224,7 +224,8 @@ def make_patches(
         if rate != SFREQ:
             logger.info(f"Resampling epochs from {rate:g} to {SFREQ:g} Hz.")
             data = resample_epochs(data, rate)
-    return _cut(data / _UV_PER_UNIT, match, n_seconds)
+        data /= _UV_PER_UNIT
+    return _cut(data, match, n_seconds)
 
 
 def _cut(data: NDArray[np.float64], match: ChannelMatch, n_seconds: int) -> Patches:
@@ -326,7 +327,8 @@ def _collect(epochs: Sequence[mne.BaseEpochs], match: ChannelMatch) -> NDArray[n
         # indexing whole arrays spares MNE's picking, which costs more than the copy for one epoch
         whole = item.get_data(copy=False) if item.preload else item.get_data()
         parts.append(whole[:, match.picks])
-    return np.concatenate(parts).astype(np.float64, copy=False)
+    data = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return data.astype(np.float64, copy=False)
 
 
 def _check_array(

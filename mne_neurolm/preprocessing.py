@@ -91,7 +91,7 @@ def prepare_raw(
             f"prepare_raw takes a continuous recording (mne.io.Raw), got {type(raw).__name__}. "
             "Epochs are too short for a high-pass at 0.1 Hz: prepare the recording they come from."
         )
-    line = _check_line_freq(raw.info, line_freq)
+    line = check_line_freq(raw.info, line_freq)
     if not sfreq > 0:
         raise ValueError(f"sfreq must be a positive rate in Hz, got {sfreq!r}.")
     with nullcontext() if verbose is None else use_log_level(verbose):
@@ -232,7 +232,7 @@ def _common_step(length: int, ratio: float) -> int:
     return exact.denominator if abs(ratio - exact) * length < _NEGLIGIBLE else 0
 
 
-def _check_line_freq(info: mne.Info, line_freq: float | str | None) -> float | str | None:
+def check_line_freq(info: mne.Info, line_freq: float | str | None) -> float | str | None:
     """Return the line frequency in Hz, None for no notch, or "unknown"."""
     if line_freq is None:
         return None

@@ -1,8 +1,8 @@
 """Checks that a signal can be scalp EEG, in the unit it is said to have.
 
-Private: :func:`mne_neurolm.patches.make_patches` is the only caller; the store, which looks at
-whole recordings a part at a time, shares the limits. Signals come in µV, as float64 of shape
-(n_epochs, n_chans, n_times), before any resampling.
+Private: :func:`mne_neurolm.patches.make_patches` is the only caller; what looks at recordings a
+part at a time, the store and :func:`mne_neurolm.apply_to_raw`, shares the limits. Signals come in
+µV, as float64 of shape (n_epochs, n_chans, n_times), before any resampling.
 """
 
 from __future__ import annotations
@@ -52,11 +52,9 @@ def check_signal(data_uv: NDArray[np.float64], ch_names: Sequence[str], unit: st
     mean = data_uv.mean(axis=-1)
     if not np.isfinite(mean).all():  # one bad sample is enough to spoil the mean
         _refuse_non_finite(data_uv, ch_names)
-    # two passes: an offset of 100 mV would swallow a variance computed as E[x²] - E[x]²
-    centred = data_uv - mean[..., None]
-    sd = np.sqrt(np.einsum("ect,ect->ec", centred, centred) / data_uv.shape[-1])
+    sd = _deviation(data_uv, mean)
     flat = sd < FLAT_SD
-    _check_unit(sd, unit)
+    check_unit(sd, unit)
     if flat.all(axis=0).any():
         names = [ch_names[i] for i in np.flatnonzero(flat.all(axis=0)).tolist()]
         raise ValueError(
@@ -129,7 +127,18 @@ def check_filters(info: mne.Info, data_uv: NDArray[np.float64], *, believe_info:
     )
 
 
-def _check_unit(sd: NDArray[np.float64], unit: str) -> None:
+def _deviation(data_uv: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard deviation of each epoch and channel."""
+    power = np.empty(mean.shape)
+    for epoch, samples in enumerate(data_uv):  # one at a time: all together can be large
+        # two passes: an offset of 100 mV would swallow a variance computed as E[x²] - E[x]²
+        centred = samples - mean[epoch, :, None]
+        power[epoch] = np.einsum("ct,ct->c", centred, centred)
+    return np.sqrt(power / data_uv.shape[-1])
+
+
+def check_unit(sd: NDArray[np.float64], unit: str) -> None:
+    """Refuse signals whose standard deviations, in µV, are not those of EEG in this unit."""
     typical = float(np.median(sd))
     if LOWEST_SD <= typical <= HIGHEST_SD or typical == 0.0:
         return

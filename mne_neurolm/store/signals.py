@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -15,14 +13,11 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..preprocessing import common_length, filter_and_resample
+from ..streaming.segments import cut_segments, prepare_segment
 from .format import scale_of, to_counts
 from .recipe import RECIPE
 from .screening import RawScreen
 
-_NOTCH_MARGIN = 7.0  # s; MNE's notch filters are 6.6 s long at any rate
-_RESAMPLING_MARGIN = 10.0  # s; by there the influence of the edge has decayed to 1e-4 of the signal
-_STEP = re.compile(r"edge|bad_acq_skip", re.IGNORECASE)  # what MNE's filters skip by default
 _BLOCK = 1 << 18  # samples per channel that are quantised at a time
 
 
@@ -53,79 +48,12 @@ def prepare_segments(
     volts : ndarray of float64, shape (n_channels, n_times)
         Consecutive pieces at 200 Hz. Channels with samples that are not finite hold nonsense.
     """
-    rate = float(raw.info["sfreq"])
-    ratio = RECIPE["sfreq"] / rate
-    info = mne.pick_info(raw.info, picks, verbose="error")
-    for segment in _cut(raw.n_times, rate, ratio, segment_minutes):
+    for segment in cut_segments(raw.n_times, float(raw.info["sfreq"]), 60.0 * segment_minutes):
         data = raw.get_data(picks=picks, start=segment.read_from, stop=segment.read_to)
         screen.update(data[:, segment.start - segment.read_from : segment.stop - segment.read_from])
         # screened or, in the margins, screened with another segment; a filter would complain
         np.nan_to_num(data, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        part = filter_and_resample(
-            _with_steps(
-                mne.io.RawArray(data, info.copy(), copy=None, verbose="error"), raw, segment
-            ),
-            l_freq=RECIPE["l_freq"],
-            h_freq=RECIPE["h_freq"],
-            line_freq=line_freq,
-            sfreq=RECIPE["sfreq"],
-        )
-        begin = round(segment.read_from * ratio)
-        n_out = max(round(raw.n_times * ratio), 1)
-        stop = n_out if segment.stop == raw.n_times else round(segment.stop * ratio)
-        yield part.get_data(start=round(segment.start * ratio) - begin, stop=stop - begin)
-
-
-def _with_steps(part: mne.io.RawArray, raw: mne.io.BaseRaw, segment: _Segment) -> mne.io.RawArray:
-    """Mark in a segment where the recording was put together or paused: filters stop there."""
-    notes, rate = raw.annotations, float(raw.info["sfreq"])
-    begins = notes.onset - raw.first_time - segment.read_from / rate
-    ends = begins + notes.duration
-    chosen = [
-        i
-        for i, description in enumerate(notes.description)
-        if _STEP.match(description) and ends[i] >= 0 and begins[i] < part.times[-1]
-    ]
-    steps = mne.Annotations(
-        np.maximum(begins[chosen], 0.0),
-        np.minimum(ends[chosen], part.times[-1]) - np.maximum(begins[chosen], 0.0),
-        [str(notes.description[i]) for i in chosen],
-    )
-    with part.info._unlock():
-        part.info["meas_date"] = None  # onsets are relative to the segment
-    return part.set_annotations(steps, verbose="error")
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """Samples to keep, ``start`` to ``stop``, and to read for that."""
-
-    start: int
-    stop: int
-    read_from: int
-    read_to: int
-
-
-def _cut(n_times: int, rate: float, ratio: float, segment_minutes: float) -> Iterator[_Segment]:
-    """Cut a recording into segments with margins in which filters settle.
-
-    Segments start at samples that are samples at 200 Hz too, so that nothing moves.
-    """
-    n_segments = max(round(n_times / (60.0 * segment_minutes * rate)), 1)
-    if n_segments == 1:
-        yield _Segment(0, n_times, 0, n_times)
-        return
-    high = RECIPE["h_freq"] if RECIPE["h_freq"] < rate / 2 else None
-    band = mne.filter.create_filter(None, rate, RECIPE["l_freq"], high, verbose="error")
-    margin = len(band) // 2 + round((_NOTCH_MARGIN + _RESAMPLING_MARGIN) * rate)
-    starts = [common_length(k * n_times // n_segments, ratio) for k in range(n_segments)]
-    for start, stop in zip(starts, [*starts[1:], n_times], strict=True):
-        yield _Segment(
-            start,
-            stop,
-            read_from=common_length(max(start - margin, 0), ratio, below=True),
-            read_to=min(stop + margin, n_times),
-        )
+        yield prepare_segment(data, raw, picks, segment, raw.n_times, line_freq)[0]
 
 
 class PreparedSignal:

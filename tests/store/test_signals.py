@@ -11,7 +11,7 @@ from simulated_files import make_raw
 
 from mne_neurolm.preprocessing import prepare_raw
 from mne_neurolm.store.screening import RawScreen
-from mne_neurolm.store.signals import PreparedSignal, _cut, prepare_segments
+from mne_neurolm.store.signals import PreparedSignal, prepare_segments
 
 
 def prepared(raw: mne.io.BaseRaw, segment_minutes: float) -> list[np.ndarray]:
@@ -45,22 +45,6 @@ def test_one_segment_is_what_prepare_raw_gives() -> None:
     assert np.array_equal(piece, prepare_raw(raw, verbose="ERROR").get_data())
 
 
-@pytest.mark.parametrize("sfreq", [200.0, 256.0, 499.907])
-def test_segments_are_bounded_and_cover_everything(sfreq: float) -> None:
-    n_times = round(3 * 3600 * sfreq) + 17
-    segments = list(_cut(n_times, sfreq, 200.0 / sfreq, 10.0))
-    assert [s.start for s in segments[1:]] == [s.stop for s in segments[:-1]]
-    assert segments[0].start == segments[0].read_from == 0
-    assert segments[-1].stop == segments[-1].read_to == n_times
-    for segment in segments:
-        assert segment.read_to - segment.read_from < (10.0 * 60.0 + 120.0) * sfreq
-        for sample in (segment.start, segment.read_from):
-            at_200 = sample * 200.0 / sfreq
-            assert abs(at_200 - round(at_200)) < 1e-3
-    # half the length of the 0.1 Hz high-pass, 33 s, of the notch, 6.6 s, and room for resampling
-    assert all(s.start - s.read_from > 20 * sfreq for s in segments[1:])
-
-
 def test_artefacts_do_not_change_the_standard_deviation(tmp_path: Path) -> None:
     volts = 1e-5 * np.random.default_rng(0).standard_normal((1, 20_000))
     volts[0, 3000:3100] = 1.0
@@ -70,11 +54,6 @@ def test_artefacts_do_not_change_the_standard_deviation(tmp_path: Path) -> None:
     with PreparedSignal(tmp_path) as short:  # less than a second
         short.append(volts[:, :50])
         assert short.sd == pytest.approx(volts[:, :50].std())
-
-
-def test_short_recordings_are_one_segment() -> None:
-    assert len(list(_cut(100, 500.0, 0.4, 15.0))) == 1
-    assert len(list(_cut(22 * 60 * 500, 500.0, 0.4, 15.0))) == 1
 
 
 @pytest.mark.parametrize("n_pieces", [1, 3])
