@@ -137,6 +137,7 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
     --------
     NeuroLMTokenizer : Makes the tokens; the classifier uses one of its own for anything else.
     tune_instructions : Tune one model on many tasks.
+    ask : Ask a model several questions about the same EEG at once.
 
     Notes
     -----

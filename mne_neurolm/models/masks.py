@@ -17,10 +17,13 @@ def stair_step_mask(times: Tensor, branches: Tensor | None = None) -> Tensor:
     ----------
     times : Tensor of int64, shape (n,) or (batch, n)
         Step of each token: its second for EEG, its position for text.
-    branches : Tensor of int64, shape (n,) | None
+    branches : Tensor of int64, shape (n,) or (n, depth) | None
         0 for tokens everyone may see, k > 0 for tokens of the k-th alternative continuation, which
-        sees the common part and itself, never another alternative (a tree of answers). None
-        (default): no alternatives.
+        sees the common part and itself, never another alternative (a tree of answers). With
+        ``depth`` columns alternatives branch again: a row is the way from the root to the token,
+        0 where it has not branched yet. Of two questions with two answers each, the second answer
+        to the first question is (1, 2), the question itself (1, 0), and what both are about
+        (0, 0); a token sees what lies on its way. None (default): no alternatives.
 
     Returns
     -------
@@ -38,11 +41,21 @@ def stair_step_mask(times: Tensor, branches: Tensor | None = None) -> Tensor:
             [1, 1, 0, 0],
             [1, 1, 1, 1],
             [1, 1, 1, 1]], dtype=torch.int32)
+
+    Two questions about a second of EEG, the first with two answers:
+
+    >>> branches = torch.tensor([[0, 0], [1, 0], [1, 1], [1, 2], [2, 0]])
+    >>> stair_step_mask(torch.tensor([0, 1, 2, 2, 1]), branches).int()
+    tensor([[1, 0, 0, 0, 0],
+            [1, 1, 0, 0, 0],
+            [1, 1, 1, 0, 0],
+            [1, 1, 0, 1, 0],
+            [1, 0, 0, 0, 1]], dtype=torch.int32)
     """
     mask = times[..., :, None] >= times[..., None, :]
     if branches is not None:
-        common = branches[None, :] == 0
-        mask = mask & (common | (branches[:, None] == branches[None, :]))
+        for level in branches.reshape(len(branches), -1).unbind(dim=1):
+            mask = mask & ((level == 0) | (level[:, None] == level))
     return mask
 
 

@@ -5,14 +5,19 @@ Shapes are written with B = samples, N = EEG tokens, K = answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..tasks import EncodedTask
 from .masks import text_times
 from .neurolm import NeuroLM
+
+#: Tokens of text that one forward pass takes, if they are of more questions than one.
+TEXT_PER_PASS = 512
 
 
 def answer_log_probs(
@@ -58,38 +63,145 @@ def answer_log_probs(
         If text is empty, has ids that are no text, or is longer than the language model's
         positions.
     """
-    check_text(model, times, prompt, max(map(len, answers), default=1) - 1)
-    for answer in answers:
-        _check_ids(model, answer, "An answer")
+    question = EncodedTask(list(prompt), [list(answer) for answer in answers])
+    return question_log_probs(model, hidden, channels, times, [question], text_only=text_only)[0]
+
+
+def question_log_probs(
+    model: NeuroLM,
+    hidden: Tensor,
+    channels: Tensor,
+    times: Tensor,
+    questions: Sequence[EncodedTask],
+    *,
+    text_only: bool = True,
+) -> list[Tensor]:
+    """Return the log-probability of every answer to several questions about the same EEG.
+
+    The questions hang side by side on the EEG, which is read once, and the answers on their
+    question. All questions start at the same position, and none sees another: a question has the
+    same answers whatever else is asked.
+
+    Parameters
+    ----------
+    model, hidden, channels, times
+        As for :func:`answer_log_probs`.
+    questions : sequence of EncodedTask
+        Text ids of the questions and of their answers.
+    text_only : bool
+        As for :func:`answer_log_probs`.
+
+    Returns
+    -------
+    log_probs : list of Tensor, shape (B, K)
+        One for each question, of K answers.
+
+    Raises
+    ------
+    ValueError
+        As of :func:`answer_log_probs`, for any of the questions.
+
+    Notes
+    -----
+    A pass takes as many questions as fit into 512 tokens of text, and at least one. Text attends
+    to all text of its pass before the mask takes it away, so very long passes cost more than they
+    save.
+    """
+    for question in questions:
+        check_question(model, times, question)
     if not len(hidden):  # transformers can't reshape empty batches
-        return hidden.new_zeros((0, len(answers)))
-    device = hidden.device
-    n_eeg, n_prompt = hidden.shape[1], len(prompt)
-    # The last token of an answer predicts nothing, so it is not fed.
-    fed = [list(answer[:-1]) for answer in answers]
-    ids = torch.tensor([*prompt, *(token for answer in fed for token in answer)], device=device)
-    first = text_times(int(times.max()), n_prompt, device)
-    after = int(first[-1]) + 1
-    steps = [first, *(torch.arange(after, after + len(a), device=device) for a in fed)]
-    branches = torch.zeros(n_eeg + len(ids), dtype=torch.long, device=device)
-    start = n_eeg + n_prompt
-    rows: list[int] = []  # position whose output predicts a token
-    targets: list[int] = []  # that token
-    owner: list[int] = []  # the answer it belongs to
-    for k, answer in enumerate(answers):
-        branches[start : start + len(answer) - 1] = k + 1
-        rows += [n_eeg + n_prompt - 1, *range(start, start + len(answer) - 1)]
-        targets += list(answer)
-        owner += [k] * len(answer)
-        start += len(answer) - 1
-    states = model(hidden, channels, times, ids, torch.cat(steps), branches).last_hidden_state
+        return [hidden.new_zeros((0, len(question.answers))) for question in questions]
+    log_probs: list[Tensor] = []
+    for some in _passes(questions):
+        log_probs += _one_pass(model, hidden, channels, times, some, text_only)
+    return log_probs
+
+
+def _passes(questions: Sequence[EncodedTask]) -> Iterator[list[EncodedTask]]:
+    """Divide questions, in their order, into passes of limited length."""
+    some: list[EncodedTask] = []
+    n_tokens = 0
+    for question in questions:
+        n_more = len(question.prompt) + sum(len(answer) - 1 for answer in question.answers)
+        if some and n_tokens + n_more > TEXT_PER_PASS:
+            yield some
+            some, n_tokens = [], 0
+        some.append(question)
+        n_tokens += n_more
+    if some:
+        yield some
+
+
+def _one_pass(
+    model: NeuroLM,
+    hidden: Tensor,
+    channels: Tensor,
+    times: Tensor,
+    questions: Sequence[EncodedTask],
+    text_only: bool,
+) -> list[Tensor]:
+    """Return the log-probabilities of the answers to each question, in one forward pass."""
+    n_eeg, n_seconds = hidden.shape[1], int(times.max()) + 1
+    ids: list[int] = []
+    steps: list[int] = []
+    branches = [(0, 0)] * n_eeg  # question and answer, counted from 1
+    reads = []
+    for number, question in enumerate(questions, 1):
+        ids += question.prompt
+        after = n_seconds + len(question.prompt)
+        steps += range(n_seconds, after)
+        branches += [(number, 0)] * len(question.prompt)
+        asked = n_eeg + len(ids) - 1
+        read = _Read([], [], [], len(question.answers))
+        for k, answer in enumerate(question.answers):
+            # The last token of an answer predicts nothing, so it is not fed.
+            n_fed = len(answer) - 1
+            start = n_eeg + len(ids)
+            read.rows.extend([asked, *range(start, start + n_fed)])
+            read.targets.extend(answer)
+            read.owners.extend([k] * len(answer))
+            ids += answer[:-1]
+            steps += range(after, after + n_fed)
+            branches += [(number, k + 1)] * n_fed
+        reads.append(read)
+    text = (torch.tensor(values, device=hidden.device) for values in (ids, steps, branches))
+    states = model(hidden, channels, times, *text).last_hidden_state
+    # Question by question, as logits take more memory than all else.
+    return [_read_answers(model, states, read, text_only) for read in reads]
+
+
+class _Read(NamedTuple):
+    """Where the answers to a question are read.
+
+    Attributes
+    ----------
+    rows : list of int
+        Position whose output predicts a token.
+    targets : list of int
+        That token.
+    owners : list of int
+        The answer that it belongs to.
+    n_answers : int
+        Number of answers.
+    """
+
+    rows: list[int]
+    targets: list[int]
+    owners: list[int]
+    n_answers: int
+
+
+def _read_answers(model: NeuroLM, states: Tensor, read: _Read, text_only: bool) -> Tensor:
+    """Return the log-probabilities (B, K) of the answers to one question."""
+    rows, targets, owners = (
+        torch.tensor(values, dtype=torch.long, device=states.device) for values in read[:3]
+    )
     # The head is applied once to each needed row: the first tokens of all answers share one.
-    unique, inverse = torch.unique(torch.tensor(rows, device=device), return_inverse=True)
+    unique, inverse = torch.unique(rows, return_inverse=True)
     logits = model.logits(states[:, unique]).float()
     log_probs = F.log_softmax(logits[..., : model.n_writable] if text_only else logits, dim=-1)
-    of_token = log_probs[:, inverse, torch.tensor(targets, device=device)]
-    scores = of_token.new_zeros(len(hidden), len(answers))
-    return scores.index_add(1, torch.tensor(owner, device=device), of_token)
+    of_token = log_probs[:, inverse, targets]
+    return of_token.new_zeros(len(states), read.n_answers).index_add(1, owners, of_token)
 
 
 @torch.no_grad()
@@ -193,6 +305,29 @@ def check_text(model: NeuroLM, times: Tensor, prompt: Sequence[int], n_more: int
             f"{max(0, n_more)} of the answer need {needed} positions; the language model has "
             f"{limit}. Shorten the question, the answers (or max_new_tokens), or the epochs."
         )
+
+
+def check_question(model: NeuroLM, times: Tensor, question: EncodedTask) -> None:
+    """Refuse a question that does not fit the model.
+
+    Parameters
+    ----------
+    model : NeuroLM
+        The model.
+    times : Tensor of int64, shape (N,)
+        Second of each EEG token.
+    question : EncodedTask
+        The question with its answers.
+
+    Raises
+    ------
+    ValueError
+        If text is empty, has ids that are no text, or is longer than the model's positions.
+    """
+    longest = max(map(len, question.answers), default=1)
+    check_text(model, times, question.prompt, longest - 1)
+    for answer in question.answers:
+        _check_ids(model, answer, "An answer")
 
 
 def _check_ids(model: NeuroLM, ids: Sequence[int], what: str) -> None:

@@ -150,8 +150,9 @@ def tune_instructions(
     -------
     model : NeuroLM
         A tuned copy, in evaluation mode, to be given to :class:`NeuroLMClassifier` with
-        ``tune=None``, one classifier per task. ``model.history`` holds the losses per pass, those
-        of the validation data as ``val_<task>_loss`` and ``val_<task>_balanced_accuracy``.
+        ``tune=None``, one classifier per task, or to :func:`ask`. ``model.history`` holds the
+        losses per pass, those of the validation data as ``val_<task>_loss`` and
+        ``val_<task>_balanced_accuracy``.
 
     Raises
     ------

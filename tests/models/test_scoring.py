@@ -7,14 +7,23 @@ import torch
 from torch.nn import functional as F
 
 from mne_neurolm import NeuroLM, NeuroLMConfig
+from mne_neurolm.models import scoring
 from mne_neurolm.models.masks import stair_step_mask
-from mne_neurolm.models.scoring import answer_log_probs, generate_text
+from mne_neurolm.models.scoring import answer_log_probs, generate_text, question_log_probs
+from mne_neurolm.tasks import EncodedTask
 
 N_CHANNELS, N_SECONDS = 3, 2
 CHANNELS = torch.arange(N_CHANNELS).repeat(N_SECONDS)
 TIMES = torch.arange(N_SECONDS).repeat_interleave(N_CHANNELS)
 PROMPT = [60, 5, 6, 7]
 ANSWERS = [[8, 9, 59], [10, 59], [8, 11, 12, 59]]
+# Of other lengths, with other numbers of answers: one, and answers of one token.
+QUESTIONS = [
+    EncodedTask(PROMPT, ANSWERS),
+    EncodedTask([60, 20], [[21, 22, 23, 24, 59]]),
+    EncodedTask([60, *range(30, 45)], [[59], [8], [9, 59]]),
+    EncodedTask([60, 5, 6, 7], [[10, 59], [8, 9, 59]]),
+]
 
 BACKBONES = {
     "gpt2": {"model_type": "gpt2", "activation_function": "gelu", "n_layer": 2, "n_head": 2,
@@ -138,6 +147,105 @@ def words() -> object:
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="w0")), eos_token="<end>"
     )
+
+
+# --- several questions ---------------------------------------------------------------------------
+
+
+def apart(model: NeuroLM, hidden: torch.Tensor, **kwargs) -> list[torch.Tensor]:
+    """Ask each question alone."""
+    return [
+        answer_log_probs(model, hidden, CHANNELS, TIMES, q.prompt, q.answers, **kwargs)
+        for q in QUESTIONS
+    ]
+
+
+def assert_same(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    assert [log_probs.shape for log_probs in found] == [e.shape for e in expected]
+    for of_question, alone in zip(found, expected, strict=True):
+        torch.testing.assert_close(of_question, alone, rtol=0, atol=1e-5)
+        assert torch.equal(of_question.argmax(dim=1), alone.argmax(dim=1))
+
+
+@pytest.fixture
+def passes(model, monkeypatch) -> list[int]:
+    """Return a list that gets the number of text tokens of every forward pass."""
+    lengths: list[int] = []
+    forward = model.forward
+
+    def counting(hidden, channels, times, ids, *args, **kwargs):
+        lengths.append(len(ids))
+        return forward(hidden, channels, times, ids, *args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", counting)
+    return lengths
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("text_only", [True, False])
+def test_questions_together_equal_one_by_one(model, hidden, passes, text_only: bool) -> None:
+    expected = apart(model, hidden, text_only=text_only)
+    passes.clear()
+    found = question_log_probs(model, hidden, CHANNELS, TIMES, QUESTIONS, text_only=text_only)
+    assert_same(found, expected)
+    assert passes == [4 + 6 + 2 + 4 + 16 + 1 + 4 + 3], "one pass"
+
+
+@torch.no_grad()
+def test_a_question_has_the_same_answers_whatever_else_is_asked(model, hidden) -> None:
+    expected = apart(model, hidden)
+    for order in ([0, 1], [2, 0, 3], [3, 2, 1, 0], [1, 1]):
+        found = question_log_probs(model, hidden, CHANNELS, TIMES, [QUESTIONS[i] for i in order])
+        assert_same(found, [expected[i] for i in order])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    # A question that is longer than the limit is asked alone.
+    [(40, [40]), (39, [33, 7]), (16, [16, 17, 7]), (1, [10, 6, 17, 7])],
+)
+def test_many_questions_are_divided_over_passes(
+    model, hidden, passes, monkeypatch, limit: int, expected: list[int]
+) -> None:
+    alone = apart(model, hidden)
+    passes.clear()
+    monkeypatch.setattr(scoring, "TEXT_PER_PASS", limit)
+    assert_same(question_log_probs(model, hidden, CHANNELS, TIMES, QUESTIONS), alone)
+    assert passes == expected
+
+
+def test_gradients_reach_eeg_from_all_questions(model, hidden) -> None:
+    """What two questions together tell of the EEG is the sum of what each tells."""
+    some = QUESTIONS[:3:2]
+
+    def gradient(questions: list[EncodedTask]) -> torch.Tensor:
+        eeg = hidden.clone().requires_grad_()
+        found = question_log_probs(model, eeg, CHANNELS, TIMES, questions)
+        return torch.autograd.grad(sum(log_probs.sum() for log_probs in found), eeg)[0]
+
+    each = [gradient([question]) for question in some]
+    assert all(g.abs().max() > 0 for g in each)
+    torch.testing.assert_close(gradient(some), sum(each), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_nothing_to_ask(model, hidden) -> None:
+    assert question_log_probs(model, hidden, CHANNELS, TIMES, []) == []
+    empty = question_log_probs(model, hidden[:0], CHANNELS, TIMES, QUESTIONS)
+    assert [log_probs.shape for log_probs in empty] == [(0, 3), (0, 1), (0, 3), (0, 2)]
+
+
+@torch.no_grad()
+def test_each_question_has_all_positions(model, hidden) -> None:
+    """Together they may be longer than the positions, none of them alone."""
+    limit = model.backbone.config.max_position_embeddings
+    longest = EncodedTask([60, *[5] * (limit - 2 - 3)], [[8, 9, 59], [59]])
+    found = question_log_probs(model, hidden, CHANNELS, TIMES, [longest, QUESTIONS[0], longest])
+    torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-5)
+    too_long = EncodedTask(longest.prompt, [[8, 9, 10, 59]])
+    with pytest.raises(ValueError, match=f"need {limit + 1} positions; .* has {limit}"):
+        question_log_probs(model, hidden, CHANNELS, TIMES, [QUESTIONS[0], too_long])
 
 
 # --- what does not fit ---------------------------------------------------------------------------
