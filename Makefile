@@ -43,7 +43,7 @@ linkcheck: $(VENV)/.installed-doc ## try the documentation's links to other site
 	$(BIN)/python -m sphinx -b linkcheck doc doc/_build/linkcheck
 
 bench: $(VENV)/.installed-test ## run the benchmarks
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 lowest: ## run the test suite with the oldest versions that pyproject.toml allows
 	test -x $(LOWEST)/bin/pip || $(PYTHON) -m venv $(LOWEST)

@@ -1,104 +1,120 @@
-"""Time tokenizing and answering: ``make bench``.
+"""Time the five kinds of work of a model: ``make bench``.
 
-Windows per second on this machine for several montages, in float32 and bfloat16, and the ratio of
-scoring all answers in one pass to running the sequence once per answer. Weights are random: speed
-does not depend on them.
+Windows per second, peak memory and the share of the rate that this machine reaches in matrix
+products, measured in the same run, for several shapes, presets and precisions. With ``--reference``
+a checkout of the released code is timed beside ours. Weights are random: speed does not depend on
+them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import torch
+from measure import Case, best_products, fastest, machine, measure, with_shares
+from side_by_side import COMPARISONS, compare_all, comparison_table
+from tables import describe, load, machine_differences, main_table, save
+from workloads import DTYPES, WORKS
 
-from mne_neurolm import NeuroLM, NeuroLMConfig
-from mne_neurolm.models.scoring import answer_log_probs
-from mne_neurolm.utils.device import autocast, resolve_device
+from mne_neurolm.utils.device import resolve_device
 
-MONTAGES = {"23 x 10": (23, 10), "62 x 4": (62, 4), "19 x 4": (19, 4), "4 x 30": (4, 30)}
-PROMPT_LENGTH = 13  # tokens of "[SEP]Question: Is this EEG segment of high workload? Answer:"
-ANSWERS = [[11, 1, 2], [12, 1, 2]]  # lengths of " Yes " and " No " with the end-of-text token
-
-
-def windows_per_second(function: Callable[[], object], n_windows: int, seconds: float) -> float:
-    """Return the rate of the fastest of several runs, after one to warm up."""
-    function()
-    best, started = float("inf"), time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        before = time.perf_counter()
-        function()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - before)
-    return n_windows / best
+SHAPES = ["19x4", "4x30", "23x10", "62x4", "64x16"]  # channels x seconds; the last is full
 
 
-@torch.inference_mode()
-def bench(preset: str, batch_size: int, seconds: float, device: str) -> list[dict[str, object]]:
-    """Return one row per montage and precision."""
-    where = resolve_device(device)
-    model = NeuroLM(NeuroLMConfig.preset(preset)).to(where).eval()
-    prompt = [model.config.sep_token_id, *range(3, 2 + PROMPT_LENGTH)]
-    rows = []
-    for name, (n_channels, n_seconds) in MONTAGES.items():
-        patches = torch.randn(batch_size, n_channels * n_seconds, 200, device=where)
-        channels = torch.arange(n_channels, device=where).repeat(n_seconds)
-        times = torch.arange(n_seconds, device=where).repeat_interleave(n_channels)
-        for dtype in ("float32", "bfloat16"):
-            with autocast(dtype, where):
-                hidden = model.encode(patches, channels, times)
-
-                def encode(x=patches, c=channels, t=times) -> object:
-                    return model.tokenize(x, c, t)
-
-                def together(h=hidden, c=channels, t=times) -> object:
-                    return answer_log_probs(model, h, c, t, prompt, ANSWERS)
-
-                def apart(h=hidden, c=channels, t=times) -> object:
-                    return [answer_log_probs(model, h, c, t, prompt, [a]) for a in ANSWERS]
-
-                rates = [
-                    windows_per_second(f, batch_size, seconds) for f in (encode, together, apart)
-                ]
-            rows.append(
-                {
-                    "preset": preset,
-                    "channels x seconds": name,
-                    "dtype": dtype,
-                    "tokenize (windows/s)": round(rates[0], 2),
-                    "answer (windows/s)": round(rates[1], 2),
-                    "one pass / one per answer": round(rates[1] / rates[2], 2),
-                }
-            )
-    return rows
-
-
-def main() -> None:
-    """Print a table and write the same as JSON on request."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--presets", nargs="+", default=["tiny", "b"])
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=2.0, help="time for each figure")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", type=Path, help="file to write")
-    arguments = parser.parse_args()
-    header = True
-    rows = []
-    for preset in arguments.presets:
-        for row in bench(preset, arguments.batch_size, arguments.seconds, arguments.device):
-            if header:
-                sys.stdout.write("  ".join(f"{name:>20}" for name in row) + "\n")
-                header = False
-            sys.stdout.write("  ".join(f"{value!s:>20}" for value in row.values()) + "\n")
+def main(argv: list[str] | None = None) -> int:
+    """Print tables, and write the same as JSON on request."""
+    args = _parser().parse_args(argv)
+    earlier = load(args.compare) if args.compare else None
+    device = resolve_device(args.device)
+    cases = [
+        Case(preset, work, n_channels, n_seconds, dtype, args.batch_size or WORKS[work].batch_size)
+        for preset in args.presets
+        for n_channels, n_seconds in args.shapes
+        for work in args.works
+        for dtype in args.dtypes
+    ]
+    if args.compile:
+        cases += [replace(case, compiled=True) for case in cases]
+        cases.sort(key=lambda case: args.presets.index(case.preset))
+    at_product = min(0.2, args.seconds / 5)
+    products = best_products(args.dtypes, device, at_product)
+    rows: list[dict[str, Any]] = []
+    reference: list[dict[str, Any]] = []
+    try:
+        for row in measure(cases, args.seconds, device, products):
             rows.append(row)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+        if args.reference:
+            chosen = [COMPARISONS[name] for name in args.comparisons]
+            for row in compare_all(args.reference, chosen, args.rounds, device):
+                reference.append(row)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; what is done follows.\n")
+    # Once more, in case other programs were in the way at the start.
+    products = fastest(products, best_products(args.dtypes, device, at_product))
+    header = {
+        **machine(device),
+        "seconds": args.seconds,
+        "products": {dtype: product._asdict() for dtype, product in products.items()},
+    }
+    rows = with_shares(rows, products, device)
+    if args.json:
+        save(args.json, header, rows, reference)
+    _show(header, rows, reference, earlier)
+    return 0
+
+
+def _show(
+    header: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    reference: Sequence[dict[str, Any]],
+    earlier: dict[str, Any] | None,
+) -> None:
+    sys.stdout.write(describe(header))
+    if earlier is not None:
+        for difference in machine_differences(header, earlier):
+            sys.stderr.write(f"Warning: not the same machine or set-up; {difference}.\n")
+    if rows:
+        sys.stdout.write("\n" + main_table(rows, earlier))
+    if reference:
+        sys.stdout.write("\n" + comparison_table(reference))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--presets", nargs="*", default=["tiny", "b"])
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument(
+        "--shapes", nargs="+", type=_shape, default=list(map(_shape, SHAPES)), metavar="CxS",
+        help="channels and seconds, such as 23x10",
+    )  # fmt: skip
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    parser.add_argument("--batch-size", type=int, help="for all work, instead of 8 or 4")
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each figure")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--compile", action="store_true", help="time compiled blocks too (for GPUs)"
+    )
+    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument("--compare", type=Path, help="file that --json wrote, to compare with")
+    parser.add_argument("--reference", type=Path, help="checkout of the released code to time too")
+    parser.add_argument(
+        "--comparisons", nargs="+", choices=COMPARISONS, default=list(COMPARISONS),
+        help="what to time beside the released code",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each side in turn")
+    return parser
+
+
+def _shape(text: str) -> tuple[int, int]:
+    n_channels, n_seconds = map(int, text.split("x"))
+    if n_channels < 1 or n_seconds < 2:
+        raise ValueError(text)
+    return n_channels, n_seconds
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
