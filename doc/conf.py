@@ -51,6 +51,7 @@ numpydoc_xref_aliases = {
     **{name: f"mne_neurolm.{name}" for name in _LINKED},
     "Patches": "mne_neurolm.patches.Patches",
     "Problem": "mne_neurolm.evaluation.Problem",
+    "RecordingOutput": "mne_neurolm.streaming.RecordingOutput",
     "Results": "mne_neurolm.evaluation.Results",
     "TrainingConfig": "mne_neurolm.training.TrainingConfig",
     "BaseEpochs": "mne.BaseEpochs",

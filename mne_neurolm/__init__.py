@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .models.convert import convert_checkpoint
     from .models.neurolm import NeuroLM
     from .preprocessing import prepare_raw
+    from .questions import ask
+    from .streaming import apply_to_raw
     from .tasks import Task, get_task
     from .tokenizer import NeuroLMTokenizer
     from .tokens import EEGTokens
@@ -26,6 +28,8 @@ _PUBLIC = {
     "NeuroLMConfig": "models.config",
     "NeuroLMTokenizer": "tokenizer",
     "Task": "tasks",
+    "apply_to_raw": "streaming",
+    "ask": "questions",
     "convert_checkpoint": "models.convert",
     "get_task": "tasks",
     "prepare_raw": "preprocessing",
@@ -40,6 +44,8 @@ __all__ = [
     "NeuroLMTokenizer",
     "Task",
     "__version__",
+    "apply_to_raw",
+    "ask",
     "convert_checkpoint",
     "get_task",
     "prepare_raw",

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .models.inference import write_answers
-from .training.answer_net import net_inputs
+from .models.inference import score_answers, write_answers
+from .tasks import EncodedTask
 from .training.calibration import calibrated
 
 if TYPE_CHECKING:
@@ -112,7 +112,12 @@ class AnswersQuestions:
         tokens = self._as_tokens(X, self.model_, self._encoder_id)
         if not len(tokens):
             return np.empty((0, len(self.classes_)))
-        return self.net_.predict_proba(net_inputs(tokens)).astype(np.float64)
+        module = self.net_.module_
+        question = EncodedTask(module.prompt, module.answers)
+        (scores,) = score_answers(
+            module.model, tokens, [question], batch_size=self.batch_size, dtype=self.dtype
+        )
+        return scores
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

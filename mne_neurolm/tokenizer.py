@@ -21,7 +21,7 @@ from .models.neurolm import NeuroLM
 from .models.revision import NamesRevision
 from .patches import PATCH_SIZE, Patches, make_patches
 from .tokens import EEGTokens, feature_names
-from .utils.device import autocast, resolve_device
+from .utils.device import resolve_device, resolve_dtype
 from .utils.docs import fill_doc
 from .utils.logging import shows_progress
 from .utils.params import always_shown
@@ -292,7 +292,7 @@ class NeuroLMTokenizer(NamesRevision, TransformerMixin, BaseEstimator):
         """Fit, and return the patches of the data."""
         self._check_parameters()
         device = resolve_device(self.device)
-        autocast(self.dtype, device)  # refuses a wrong dtype before anything is computed
+        resolve_dtype(self.dtype, device)  # refuses a wrong one before anything is computed
         patches = self._check_data(X)
         self.history_: list[dict[str, float]] = []
         if isinstance(self.model, NeuroLMConfig):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -166,3 +169,18 @@ def test_in_other_processes(small_model, tokens, labels, subjects):
     here = cross_val_score(classifier, tokens, labels, **scoring)
     there = cross_val_score(classifier, tokens, labels, n_jobs=2, **scoring)
     np.testing.assert_allclose(there, here, atol=1e-5)
+
+
+def test_processes_share_the_cores():
+    """With n_jobs each process has its part of the cores, so none waits for another."""
+    script = (
+        "import joblib, torch\n"
+        "found = joblib.Parallel(n_jobs=2)(joblib.delayed(torch.get_num_threads)() for _ in '12')\n"
+        "print(sum(found), joblib.cpu_count())"
+    )
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=free, check=True, capture_output=True, text=True
+    )
+    n_threads, n_cores = map(int, done.stdout.split())
+    assert n_threads <= max(n_cores, 2)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..utils.optional import hide_broken_torchaudio
+from .attention import NAME, register
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -28,15 +29,24 @@ def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
 
     Notes
     -----
-    Attention is ``"sdpa"`` with an explicit 4-D boolean mask. Under ``"eager"`` transformers adds
-    such a mask as 0 and 1, and without a mask it takes repeated positions for packed sequences;
-    both change results without a word. So only :func:`keeping_weights` changes it, for as long as a
-    mask to be added is given.
+    Attention is :func:`~mne_neurolm.models.attention.attend` in models that hand further arguments
+    on to it, else ``"sdpa"``, both with an explicit 4-D boolean mask. Under ``"eager"``
+    transformers adds such a mask as 0 and 1, and without a mask it takes repeated positions for
+    packed sequences; both change results without a word. So only :func:`keeping_weights` changes
+    it, for as long as a mask to be added is given.
     """
     with hide_broken_torchaudio():
         from transformers import AutoModel
 
-        return AutoModel.from_config(config, attn_implementation="sdpa")
+        backbone = AutoModel.from_config(config, attn_implementation="sdpa")
+    if backbone._supports_attention_backend:
+        backbone.set_attn_implementation(register())
+    return backbone
+
+
+def takes_visibility(backbone: PreTrainedModel) -> bool:
+    """Return whether a language model's attention is ours, and takes who sees whom."""
+    return backbone.config._attn_implementation == NAME
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Run data through a model: EEG to tokens, tokens to text."""
+"""Run data through a model: EEG to tokens, tokens to text.
+
+Without gradients, but not in torch's inference mode, in which autocast would make the bfloat16
+copies of all weights anew for every batch.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from numpy.typing import NDArray
 
 from ..patches import Patches, make_patches
+from ..tasks import EncodedTask
 from ..tokens import EEGTokens
+from ..utils.batches import compute_in_batches, rows_at_a_time
 from ..utils.device import autocast
 from .neurolm import NeuroLM
-from .scoring import generate_text
+from .scoring import generate_text, question_log_probs
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_patches(
     model: NeuroLM,
     patches: Patches,
@@ -34,7 +40,7 @@ def encode_patches(
     patches : Patches
         The data.
     batch_size : int
-        Epochs at a time. Default 64.
+        Epochs at a time at most, on CPUs fewer where they are long. Default 64.
     dtype : "auto" | "float32" | "bfloat16"
         Precision of the forward pass. Hidden states come as float32.
     progress : bool
@@ -62,14 +68,16 @@ def encode_patches(
     codes = np.empty((n_epochs, n_tokens), dtype=np.int64)
     hidden = np.empty((n_epochs, n_tokens, model.config.n_embd), dtype=np.float32)
     model.eval()
-    starts = range(0, n_epochs, batch_size)
-    for start in tqdm(starts, desc="tokenize", disable=not progress, leave=False):
-        rows = slice(start, start + batch_size)
-        batch = torch.from_numpy(patches.data[rows]).to(device)
-        with autocast(dtype, device):
-            states, indices = model.tokenize(batch, channels, times)
-        hidden[rows] = states.float().cpu().numpy()
-        codes[rows] = indices.cpu().numpy()
+    with autocast(dtype, device):
+        compute_in_batches(
+            lambda batch: model.tokenize(batch, channels, times),
+            patches.data,
+            (hidden, codes),
+            device,
+            batch_size=rows_at_a_time(batch_size, n_tokens, device),
+            description="tokenize",
+            progress=progress,
+        )
     return EEGTokens(
         codes, hidden, patches.channels, patches.times, patches.ch_names, model.encoder_id()
     )
@@ -145,7 +153,52 @@ def as_tokens(
     return encode_patches(model, patches, batch_size=batch_size, dtype=dtype, progress=progress)
 
 
-@torch.inference_mode()
+@torch.no_grad()
+def score_answers(
+    model: NeuroLM,
+    tokens: EEGTokens,
+    questions: Sequence[EncodedTask],
+    *,
+    batch_size: int,
+    dtype: str,
+    progress: bool = False,
+) -> list[NDArray[np.float64]]:
+    """Score the answers to several questions about the same epochs.
+
+    Parameters
+    ----------
+    model : NeuroLM
+        The model, on the device to compute on.
+    tokens : EEGTokens
+        The epochs.
+    questions : sequence of EncodedTask
+        What is asked.
+    batch_size, dtype, progress
+        See :func:`encode_patches`.
+
+    Returns
+    -------
+    log_probs : list of ndarray of float64, shape (n_epochs, n_answers)
+        One for each question; see :func:`~mne_neurolm.models.scoring.question_log_probs`.
+    """
+    device = model.device
+    channels, times = (torch.from_numpy(a).to(device) for a in (tokens.channels, tokens.times))
+    scores = [np.empty((len(tokens), len(question.answers))) for question in questions]
+    model.eval()
+    with autocast(dtype, device):
+        compute_in_batches(
+            lambda hidden: question_log_probs(model, hidden.float(), channels, times, questions),
+            tokens.hidden,
+            scores,
+            device,
+            batch_size=rows_at_a_time(batch_size, len(tokens.times), device),
+            description="ask",
+            progress=progress,
+        )
+    return scores
+
+
+@torch.no_grad()
 def write_answers(
     model: NeuroLM,
     tokens: EEGTokens,
@@ -159,12 +212,12 @@ def write_answers(
     device, words = model.device, model.text_tokenizer
     channels, times = (torch.from_numpy(a).to(device) for a in (tokens.channels, tokens.times))
     texts: list[str] = []
-    for start in range(0, len(tokens), batch_size):
-        hidden = torch.from_numpy(tokens.hidden[start : start + batch_size]).to(device)
-        with autocast(dtype, device):
+    with autocast(dtype, device):
+        for start in range(0, len(tokens), batch_size):
+            hidden = torch.tensor(tokens.hidden[start : start + batch_size], device=device)
             rows = generate_text(
                 model, hidden, channels, times, prompt, max_new_tokens=max_new_tokens
             )
-        assert words is not None  # or generate_text would have raised
-        texts += [words.decode(row).strip() for row in rows]
+            assert words is not None  # or generate_text would have raised
+            texts += [words.decode(row).strip() for row in rows]
     return texts

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from ..utils.optional import hide_broken_torchaudio
+from .attention import attend
 
 with hide_broken_torchaudio():
     from transformers.modeling_layers import GradientCheckpointingLayer
@@ -29,8 +30,11 @@ class SelfAttention(nn.Module):
             part.view(batch, n, self.n_head, width // self.n_head).transpose(1, 2)
             for part in self.c_attn(x).split(width, dim=2)
         )
-        mask = None if key_mask is None else key_mask[:, None, None, :]
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        if key_mask is None:
+            y = attend(query, key, value)
+        else:
+            mask = key_mask[:, None, None, :]
+            y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.c_proj(y.transpose(1, 2).reshape(batch, n, width))
 
 

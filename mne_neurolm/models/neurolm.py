@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..utils.fingerprint import fingerprint
-from .backbone import build_backbone, keeping_weights
+from .attention import register, visibility
+from .backbone import build_backbone, keeping_weights, takes_visibility
 from .config import NeuroLMConfig
 from .encoder import NeuralTransformer, build_encoder
 from .files import check_config, check_loaded, check_output, silent_progress, without_adapters
@@ -114,6 +115,11 @@ class NeuroLM(PreTrainedModel):
             for depth, block in enumerate(encoder.blocks, start=1):
                 for name in ("attn.c_proj.weight", "mlp.c_proj.weight"):
                     block.get_parameter(name).data.div_((2.0 * depth) ** 0.5)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled model, perhaps in a process that has built none."""
+        register()
+        super().__setstate__(state)
 
     @property
     def has_language_model(self) -> bool:
@@ -268,7 +274,7 @@ class NeuroLM(PreTrainedModel):
             Text; a single row serves the whole batch.
         text_times : Tensor of int64, shape (T,) | None
             Steps of the text tokens. None: they follow the sample's last second, or start at 0.
-        branches : Tensor of int64, shape (L,) | None
+        branches : Tensor of int64, shape (L,) or (L, depth) | None
             Alternatives, see ``models.masks.stair_step_mask``.
         past : transformers.Cache | None
             Keys and values of what came before; ``times`` then only tells where text goes on.
@@ -311,22 +317,25 @@ class NeuroLM(PreTrainedModel):
                 text_times = start + torch.arange(n_text, device=text.device)
             steps.append(text_times)
         positions = _concatenate_steps(steps)
-        if past is None:
-            mask = stair_step_mask(positions, branches)
-        else:  # text that goes on sees everything before it
-            n_past = past.get_seq_length()
-            causal = stair_step_mask(positions)
-            mask = torch.cat([causal.new_ones((*causal.shape[:-1], n_past)), causal], dim=-1)
-        mask = mask[None, None] if mask.dim() == 2 else mask[:, None]
+        n_past = 0 if past is None else past.get_seq_length()  # what goes on sees all before it
+        seen = None
+        if positions.dim() == 1:
+            seen = visibility(positions, branches, n_past)
+            mask = seen.mask[None, None]
+        else:
+            mask = stair_step_mask(positions, branches)[:, None]
+            mask = torch.cat([mask.new_ones((*mask.shape[:-1], n_past)), mask], dim=-1)
         inputs = torch.cat(embeddings, dim=1)
         position_ids = positions[None] if positions.dim() == 1 else positions
-        given = {
+        given: dict[str, Any] = {
             "inputs_embeds": inputs,
             "position_ids": position_ids,
             "past_key_values": past,
             "use_cache": use_cache,
         }
         if not output_attentions:
+            if seen is not None and takes_visibility(self.backbone):
+                given["seen"] = seen
             return self.backbone(attention_mask=mask, **given)
         # Added to what the softmax is taken of, as the slow way has it.
         added = torch.zeros_like(mask, dtype=inputs.dtype)

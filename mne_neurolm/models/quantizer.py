@@ -11,7 +11,10 @@ from torch.nn import functional as F
 
 from ..utils.distributed import gather_counts, pick_rows, sum_over_ranks
 
-_CHUNK = 16384  # rows at a time: bounds memory to 16384 x codebook_size floats
+# Similarities at a time: as many as a CPU's cache holds, or half a gigabyte elsewhere.
+_SIMILARITIES = {"cpu": 2**21}
+_MOST_SIMILARITIES = 2**27
+_ROWS = 16384  # that are added up at a time
 _KMEANS_ITERATIONS = 10  # released code
 _INITIALIZE, _REVIVE = 0, 1  # streams of random numbers
 
@@ -101,7 +104,9 @@ class Codebook(nn.Module):
     def assign(self, unit: Tensor) -> Tensor:
         """Return the nearest code (n,) of each unit-length row (n, dim), in float32."""
         codes = self.weight.float().T
-        return torch.cat([(rows @ codes).argmax(dim=1) for rows in unit.split(_CHUNK)])
+        n_similarities = _SIMILARITIES.get(unit.device.type, _MOST_SIMILARITIES)
+        n_rows = max(1, n_similarities // len(self.weight))
+        return torch.cat([(rows @ codes).argmax(dim=1) for rows in unit.split(n_rows)])
 
     def forward(self, z: Tensor, mask: Tensor | None = None) -> Quantized:
         """Quantise ``z`` (..., dim); rows where ``mask`` (...) is False do not count."""
@@ -225,7 +230,7 @@ class Codebook(nn.Module):
     def _count_and_sum(self, unit: Tensor, codes: Tensor) -> Tensor:
         """Return counts and, beside them, sums (size, 1 + dim) of the rows of each code."""
         both = self._new_sums(unit.device)
-        for rows, index in zip(unit.split(_CHUNK), codes.split(_CHUNK), strict=True):
+        for rows, index in zip(unit.split(_ROWS), codes.split(_ROWS), strict=True):
             both.index_add_(0, index, F.pad(rows.to(both.dtype), (1, 0), value=1.0))
         return both
 

@@ -18,6 +18,7 @@ from ..models.scoring import answer_log_probs
 from ..tokens import EEGTokens
 from ..utils.device import autocast
 from ..utils.interrupts import noting_ctrl_c
+from ..utils.products import fast_products
 from .net_callbacks import CosineSchedule, HeldOut, Validation
 from .optim import parameter_groups
 from .regularization import drop_channels, kept_channels, mix_windows, tuning_loss
@@ -132,6 +133,7 @@ def make_net(
         skorch_params = {
             "optimizer": torch.optim.AdamW,
             "optimizer__betas": (0.9, 0.95),
+            "optimizer__fused": True,
             **skorch_params,
         }
     settings: dict[str, Any] = {
@@ -215,8 +217,12 @@ class _AnswerNet(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients, of mixed windows if that is asked for."""
-        if not self.mixup:
-            return super().train_step_single(batch, **fit_params)
+        with fast_products(torch.device(self.device)):
+            if not self.mixup:
+                return super().train_step_single(batch, **fit_params)
+            return self._train_on_mixture(batch, **fit_params)
+
+    def _train_on_mixture(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         self._set_training(True)
         inputs, labels = unpack_data(batch)
         labels = to_tensor(labels, device=self.device)

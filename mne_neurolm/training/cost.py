@@ -290,7 +290,8 @@ def training_memory(
     -----
     A block keeps, per token, its two inputs to layer norms in float32 (8 D bytes) and 14 D values
     in the precision of products: two normalised inputs, queries, keys, values and what attention
-    returns, and twice 4 D inside the MLP. Fused attention keeps no n x n matrix.
+    returns, and twice 4 D inside the MLP. Fused attention keeps no n x n matrix;
+    on CPUs in bfloat16 a layer may keep up to 64 MiB of its weights.
     """
     _check_stage(config, stage)
     if strategy not in ("ddp", "fsdp") or precision not in ("float32", "bfloat16"):

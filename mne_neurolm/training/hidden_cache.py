@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from ..models.inference import as_tokens, encode_patches
 from ..models.neurolm import NeuroLM
 from ..patches import Patches, make_patches
 from ..tokens import EEGTokens
-from ..utils.device import autocast
+from ..utils.device import resolve_dtype
 
 FORMAT = 1  # part of every key: to be raised when entries change
 _UNFINISHED = ".unfinished-"
@@ -269,8 +269,7 @@ def fingerprint_of(patches: Patches) -> str:
 
 def precision_of(dtype: str, model: NeuroLM) -> str:
     """Return what matrix products are computed in, which the states depend on."""
-    in_float32 = isinstance(autocast(dtype, model.device), nullcontext)
-    return "float32" if in_float32 else "bfloat16"
+    return str(resolve_dtype(dtype, model.device)).removeprefix("torch.")
 
 
 def _new(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import torch
 
+from ..utils.products import fast_products
+
 # Dense products (no sparsity) with float32 accumulation, operations per second, by a pattern of
 # torch.cuda.get_device_name(); the first that matches counts. From NVIDIA's data sheets: A100
 # (2021), H100 and H200 Tensor Core GPU, L40S, Ada architecture (RTX 4090), V100. Where a sheet
@@ -86,7 +88,7 @@ def measured_peak(dtype: torch.dtype | str, device: torch.device | str = "cpu") 
     size = _SIZES.get(device.type, 2048)
     left, right = (torch.ones(size, size, dtype=kind, device=device) for _ in range(2))
     best, n_done, started = float("inf"), 0, time.perf_counter()
-    with torch.inference_mode():
+    with torch.inference_mode(), fast_products(device):
         left @ right  # warms up
         _wait(device)
         while n_done < _AT_LEAST or time.perf_counter() - started < _SECONDS:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..models.layers import checkpoint_activations
+from ..utils.products import fast_products
 from .augmentation import Augmentation
 from .config import RuntimeConfig, TrainingConfig
 from .data import EEGBatch, Source, text_rows
@@ -225,7 +226,10 @@ class Trainer:
         rows, shares = self._rows_of_text(step, len(batches), self.text)
         sums: dict[str, Tensor] = {}
         for i, batch in enumerate(batches):
-            with self.parallel.accumulate(self._wrapped, last=i + 1 == len(batches)):
+            with (
+                fast_products(self.parallel.device),
+                self.parallel.accumulate(self._wrapped, last=i + 1 == len(batches)),
+            ):
                 seen = self._augment(batch.to(self.parallel.device), step)
                 terms = self._wrapped(seen, rows[i], shares[i], step, self.n_steps)
                 # Gradients are averaged over processes; shares already divide by their number.

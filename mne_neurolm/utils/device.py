@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+
+from .products import fast_products
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -43,8 +46,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def autocast(dtype: str, device: torch.device) -> AbstractContextManager:
-    """Return the context in which a model runs forward.
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Return the precision that ``"auto"`` stands for on a device.
 
     Parameters
     ----------
@@ -55,8 +58,8 @@ def autocast(dtype: str, device: torch.device) -> AbstractContextManager:
 
     Returns
     -------
-    context : context manager
-        Autocast to bfloat16, or nothing. Weights stay float32.
+    dtype : torch.dtype
+        The precision.
 
     Raises
     ------
@@ -67,9 +70,38 @@ def autocast(dtype: str, device: torch.device) -> AbstractContextManager:
         dtype = "bfloat16" if _has_native_bfloat16(device) else "float32"
     if dtype not in _DTYPES:
         raise ValueError(f"dtype must be 'auto', 'float32' or 'bfloat16'; got {dtype!r}.")
-    if dtype == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=_DTYPES[dtype])
+    return _DTYPES[dtype]
+
+
+def autocast(dtype: str, device: torch.device) -> AbstractContextManager:
+    """Return the context in which a model runs forward.
+
+    Parameters
+    ----------
+    dtype : "auto" | "float32" | "bfloat16"
+        See :func:`resolve_dtype`.
+    device : torch.device
+        Where the model is.
+
+    Returns
+    -------
+    context : context manager
+        Products in this precision; weights stay float32. Their bfloat16 copies are kept until the
+        outermost such context ends, so enter one around many batches.
+
+    Raises
+    ------
+    ValueError
+        If ``dtype`` is none of the three.
+    """
+    return _computing(resolve_dtype(dtype, device), device)
+
+
+@contextmanager
+def _computing(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+    casts = dtype is torch.bfloat16
+    with fast_products(device), torch.autocast(device.type, dtype) if casts else nullcontext():
+        yield
 
 
 def _has_native_bfloat16(device: torch.device) -> bool:

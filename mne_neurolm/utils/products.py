@@ -1,0 +1,111 @@
+"""Matrix products by the library that is fastest on the CPU at hand.
+
+torch multiplies float32 matrices with Intel's MKL, which on other makers' CPUs does not use
+AVX-512: on a Zen 5 core oneDNN, which torch carries too and uses for bfloat16, is twice as fast.
+Results differ in the last digits, as between any two ways to add.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
+
+_SMALLEST = 2**21  # multiplications; below, a call costs more than it saves
+_CPU_INFO = Path("/proc/cpuinfo")  # Linux
+_aten = torch.ops.aten
+
+
+@contextmanager
+def fast_products(device: torch.device) -> Iterator[None]:
+    """Let oneDNN do float32 products of large matrices, where MKL is slow.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the model is; on others than the CPU nothing changes.
+
+    Notes
+    -----
+    It applies to the thread that enters it, and to the backward pass if that runs inside.
+    """
+    if device.type != "cpu" or not mkl_holds_back() or _OneDNN.is_active():
+        yield
+    else:
+        with _OneDNN():
+            yield
+
+
+@lru_cache(maxsize=1)
+def mkl_holds_back() -> bool:
+    """Return whether torch's float32 products leave out instructions that this CPU has.
+
+    Returns
+    -------
+    answer : bool
+        True on CPUs by AMD with AVX-512 (Zen 4 and later), where torch has both MKL and oneDNN.
+    """
+    return (
+        torch.backends.mkl.is_available()
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and _is_by_amd()
+        # What torch's own compiler calls; no part of its public functions.
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def _is_by_amd() -> bool:
+    try:
+        maker = _CPU_INFO.read_text()
+    except OSError:
+        maker = platform.processor()
+    return "AuthenticAMD" in maker
+
+
+class _OneDNN(TorchDispatchMode):
+    """Sees every operation below autograd, so that backward passes are served too."""
+
+    @classmethod
+    def is_active(cls) -> bool:
+        """Return whether this thread is inside already."""
+        return any(isinstance(mode, cls) for mode in _get_current_dispatch_mode_stack())
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        """Do products of large matrices; all else as ever."""
+        if func in _OPERANDS and not kwargs:
+            rows, weight, bias = _OPERANDS[func](*args)
+            if _is_served(rows, weight, bias):
+                return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+        return func(*args, **(kwargs or {}))
+
+
+# Operation: the rows, the other matrix as a linear layer has it, and what is added.
+_OPERANDS: dict[Any, Callable[..., tuple[Tensor, Tensor, Tensor | None]]] = {
+    _aten.mm.default: lambda a, b: (a, b.t(), None),
+    _aten.addmm.default: lambda c, a, b: (a, b.t(), c),
+    # In inference mode these two are seen whole.
+    _aten.linear.default: lambda a, w, c=None: (a, w, c),
+    _aten.matmul.default: lambda a, b: (a, b.mT if b.dim() > 1 else b, None),
+}
+
+
+def _is_served(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    return (
+        weight.dim() == 2
+        and rows.dim() >= 2
+        and rows.numel() * len(weight) >= _SMALLEST
+        and all(type(x) in (Tensor, Parameter) for x in (rows, weight))
+        and all(x.dtype is torch.float32 and x.is_cpu for x in (rows, weight))
+        and (bias is None or (bias.dim() == 1 and bias.dtype is torch.float32))
+    )
