@@ -118,14 +118,15 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
     **skorch_params
         Anything else for the :class:`skorch.NeuralNet` that trains: names with a double underscore
         such as ``optimizer__betas`` or ``iterator_train__num_workers``, and ``callbacks``,
-        ``train_split``, ``optimizer``, ``dataset``, ``compile``.
+        ``train_split``, ``optimizer``, ``dataset``, ``compile``. They are for training and
+        validation; predictions are made without skorch.
 
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
         The labels seen in ``fit``, sorted, as they were given.
     net_ : skorch.NeuralNet
-        The net that trains and predicts; ``net_.history`` has the losses.
+        The net that was trained; ``net_.history`` has the losses.
     model_ : NeuroLM
         The tuned model.
     task_ : Task

@@ -26,6 +26,16 @@ def test_every_row_is_computed_once(n_rows) -> None:
     assert all(size <= 4 for size in sizes)
 
 
+@pytest.mark.parametrize("how", ["backward", "read-only", "double"])
+def test_arrays_of_any_kind(how) -> None:
+    data = np.arange(20.0, dtype=np.float64 if how == "double" else np.float32).reshape(10, 2)
+    data.flags.writeable = how != "read-only"
+    given = data[::-1] if how == "backward" else data
+    sums = np.empty(10)
+    compute_in_batches(lambda x: (x.sum(dim=1),), given, (sums,), torch.device("cpu"), batch_size=3)
+    np.testing.assert_array_equal(sums, given.sum(axis=1))
+
+
 def test_long_rows_are_fewer_at_a_time_on_a_cpu() -> None:
     cpu = torch.device("cpu")
     assert rows_at_a_time(64, 16, cpu) == 64

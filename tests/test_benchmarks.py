@@ -14,8 +14,20 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mne_neurolm import get_task
+from mne_neurolm.models.hub import load_language_model
+from mne_neurolm.patches import make_patches
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = ["bench", "flops", "linear_cost", "released_code", "released_inputs", "side_by_side"]
+SCRIPTS = [
+    "agreement",
+    "bench",
+    "flops",
+    "linear_cost",
+    "released_code",
+    "released_inputs",
+    "side_by_side",
+]
 SCRIPTS += ["tables", "timing", "workloads"]
 CPU = torch.device("cpu")
 # A stand-in for a checkout: the names that its scripts use, and next to nothing behind them.
@@ -332,3 +344,21 @@ def test_growth_of_cost(scripts, tmp_path, capsys) -> None:
     assert scripts.linear_cost.main([*arguments, "--device", "cpu", "--out", str(out)]) == 0
     assert capsys.readouterr().out.count("slope") == 2
     assert out.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("task", ["workload", "hmc"])
+def test_the_fast_ways_agree_with_the_plain_one(scripts, epochs, task) -> None:
+    """Trained weights, two or five answers of different lengths."""
+    agreement = scripts.agreement
+    model = load_language_model("tiny-joint").eval()
+    question = get_task(task).encode(model.text_tokenizer, model.config.sep_token_id)
+    patches = make_patches(epochs[:6])
+    plain = agreement.plainly(model, patches, question)
+    exact = agreement.as_the_package(model, patches, question, "float32")
+    found = agreement.compare(exact, plain)
+    assert found["windows"] == 6
+    assert found["argmax_same"] == 1.0
+    assert found["codes_same"] > 0.99
+    assert found["log_prob_max"] < 1e-4
+    halves = agreement.as_the_package(model, patches, question, "bfloat16")
+    assert 0 < agreement.compare(halves, exact)["p_max"] < 0.05

@@ -258,3 +258,32 @@ def test_ctrl_c_in_a_callback_is_no_early_stop() -> None:
         signal.signal(signal.SIGINT, handler)
     classifier = NeuroLMClassifier("workload", callbacks=[Stop(by_key=False)], **settings)
     assert len(classifier.fit(epochs, y).net_.history) == 1
+
+
+def test_weights_are_cast_once_also_where_they_are_frozen(small_model, tokens, labels) -> None:
+    """And what was frozen is so afterwards."""
+    classifier = NeuroLMClassifier(
+        Task("states", "Is the subject at rest?", {"rest": "Yes", "active": "No"}),
+        small_model,
+        tune="lora",
+        max_epochs=1,
+        dtype="bfloat16",
+        batch_size=2,
+        random_state=0,
+        optimizer__foreach=True,
+    )
+    classifier.fit(tokens, labels)
+    before = [p.requires_grad for p in classifier.model_.parameters()]
+    frozen = dict(classifier.model_.named_parameters())
+    (weight, *others) = [p for n, p in frozen.items() if "c_fc" in n and not p.requires_grad]
+    with torch.profiler.profile(record_shapes=True) as profile:
+        expected = classifier.predict_proba(tokens)
+    casts = [
+        event
+        for event in profile.events()
+        if event.name == "aten::_to_copy" and event.input_shapes[:1] == [list(weight.shape)]
+    ]
+    # Once for a weight, not in each of the 12 batches.
+    assert 0 < len(casts) <= sum(p.shape == weight.shape for p in (weight, *others))
+    assert [p.requires_grad for p in classifier.model_.parameters()] == before
+    np.testing.assert_allclose(classifier.predict_proba(tokens[::-1])[::-1], expected, atol=0.02)

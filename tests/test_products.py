@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mne_neurolm.utils import products
-from mne_neurolm.utils.products import _OneDNN, fast_products
+from mne_neurolm.utils.products import _OneDNN, fast_products, plain_products
 
 CPU = torch.device("cpu")
 needs_onednn = pytest.mark.skipif(
@@ -100,7 +100,32 @@ def test_all_else_is_left_alone(calls) -> None:
         assert torch.addmm(big, big, big, beta=0.5).shape == (300, 300)
         assert (big.to("meta") @ big.to("meta")).device.type == "meta"
         assert F.linear(values(8, 8), values(8, 8)).shape == (8, 8)
+        for bias in (torch.randn(1).expand(300), torch.randn(600)[::2], torch.randn(1)):
+            expected = bias.double() + big.double() @ big.double()
+            torch.testing.assert_close(
+                torch.addmm(bias, big, big).double(), expected, atol=1e-3, rtol=1e-3
+            )
+        assert torch.sparse.mm(big.to_sparse(), big).shape == (300, 300)
     assert not calls
+
+
+@needs_onednn
+def test_what_is_compiled_is_seen_by_the_compiler() -> None:
+    """torch's compiler gives up, without a word, where every operation is seen."""
+    layer, rows = nn.Linear(300, 300), values(300, 300)
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(layer, backend=backend)
+    with plain_products(), fast_products(CPU):
+        assert not _OneDNN.is_active()
+        compiled(rows)
+    assert len(graphs) == 1
+    with fast_products(CPU):
+        assert _OneDNN.is_active()
 
 
 @needs_onednn

@@ -9,8 +9,11 @@ import mne
 import numpy as np
 import pytest
 from pages import run_page
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from mne_neurolm import (
     EEGTokens,
@@ -20,6 +23,8 @@ from mne_neurolm import (
     prepare_raw,
 )
 from mne_neurolm.datasets import simulate_epochs
+from mne_neurolm.streaming import RecordingOutput
+from mne_neurolm.streaming.checks import fault_as_read
 from mne_neurolm.streaming.values import NpyWriter
 
 CH_NAMES = ["Fz", "C3", "C4", "Pz", "O1"]
@@ -408,3 +413,68 @@ def test_page_on_long_recordings(tmp_path, monkeypatch) -> None:
     names, _ = run_page("long_recordings")
     assert set(names["raw"].annotations.description) == {"No", "Yes"}
     assert np.load("states.npy", mmap_mode="r").shape == names["output"].values.shape
+
+
+def test_pipelines_of_other_kinds(small_model, short) -> None:
+    """Clusters have no names, and indicators of codes are sparse."""
+    epochs = by_hand(short)
+    codes = NeuroLMTokenizer(small_model, output="codes", dtype="float32")
+    clusters = make_pipeline(codes, GaussianMixture(2, covariance_type="spherical"))
+    found = applied(clusters.fit(epochs), short)
+    assert found.method == "predict_proba" and found.values.shape == (len(epochs), 2)
+    assert list(found.to_data_frame().columns[2:4]) == ["predict_proba_0", "predict_proba_1"]
+    indicators = make_pipeline(codes, OneHotEncoder()).fit(epochs)
+    np.testing.assert_array_equal(
+        applied(indicators, short).values, indicators.transform(epochs).toarray()
+    )
+
+
+@pytest.mark.parametrize("starts_at", [0.0, 0.1, 0.7, 2.9])
+def test_a_flat_second_is_found_wherever_it_is(starts_at) -> None:
+    rng = np.random.default_rng(0)
+    window = 1e-5 * rng.standard_normal((2, 1000))
+    first = round(starts_at * 250)
+    window[1, first : first + 250] = 3e-6
+    fault = fault_as_read(window, 250.0, ["Fz", "Cz"])
+    assert str(fault) == "flat (Cz)"
+    window[1, first + 249] = 1e-5
+    assert fault_as_read(window, 250.0, ["Fz", "Cz"]) is None
+
+
+def test_classes_named_as_columns() -> None:
+    values = np.array([[0.2, 0.8], [0.6, 0.4]])
+    output = RecordingOutput(
+        values=values,
+        onset=np.array([0.0, 4.0]),
+        duration=4.0,
+        method="predict_proba",
+        bad=np.array(["", ""]),
+        classes=np.array(["bad", "good"]),
+        columns=["bad", "good"],
+    )
+    table = output.to_data_frame()
+    np.testing.assert_array_equal(table[["predict_proba_bad", "good"]], values)
+    assert table["bad"].tolist() == ["", ""]
+
+
+def test_windows_that_begin_where_reading_has_stopped() -> None:
+    """A window of 500.2 samples leaves one out now and then, here at the end of a segment."""
+
+    class Heads(BaseEstimator):
+        def fit(self, X, y=None):
+            return self
+
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+        def transform(self, X):
+            return X.get_data(copy=False)[:, 0, :5]
+
+    rng = np.random.default_rng(0)
+    info = mne.create_info(CH_NAMES, 250.1, "eeg")
+    raw = mne.io.RawArray(1e-5 * rng.standard_normal((len(CH_NAMES), 45015)), info, verbose="error")
+    epochs = mne.make_fixed_length_epochs(raw, 2.0, preload=True, verbose="error")
+    output = apply_to_raw(
+        Heads(), raw, duration=2.0, prepare=False, segment_duration=60.0, verbose="error"
+    )
+    np.testing.assert_array_equal(output.values, epochs.get_data()[:, 0, :5])

@@ -6,7 +6,8 @@ copies of all weights anew for every batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,23 @@ from numpy.typing import NDArray
 from ..patches import Patches, make_patches
 from ..tasks import EncodedTask
 from ..tokens import EEGTokens
-from ..utils.batches import compute_in_batches, rows_at_a_time
+from ..utils.batches import compute_in_batches, readable, rows_at_a_time
 from ..utils.device import autocast
 from .neurolm import NeuroLM
 from .scoring import generate_text, question_log_probs
+
+
+@contextmanager
+def _cast_once(model: NeuroLM) -> Iterator[None]:
+    """Let autocast keep the bfloat16 copies of frozen weights too, which it does of others."""
+    frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 @torch.no_grad()
@@ -68,7 +82,7 @@ def encode_patches(
     codes = np.empty((n_epochs, n_tokens), dtype=np.int64)
     hidden = np.empty((n_epochs, n_tokens, model.config.n_embd), dtype=np.float32)
     model.eval()
-    with autocast(dtype, device):
+    with autocast(dtype, device), _cast_once(model):
         compute_in_batches(
             lambda batch: model.tokenize(batch, channels, times),
             patches.data,
@@ -185,7 +199,7 @@ def score_answers(
     channels, times = (torch.from_numpy(a).to(device) for a in (tokens.channels, tokens.times))
     scores = [np.empty((len(tokens), len(question.answers))) for question in questions]
     model.eval()
-    with autocast(dtype, device):
+    with autocast(dtype, device), _cast_once(model):
         compute_in_batches(
             lambda hidden: question_log_probs(model, hidden.float(), channels, times, questions),
             tokens.hidden,
@@ -212,9 +226,10 @@ def write_answers(
     device, words = model.device, model.text_tokenizer
     channels, times = (torch.from_numpy(a).to(device) for a in (tokens.channels, tokens.times))
     texts: list[str] = []
-    with autocast(dtype, device):
+    with autocast(dtype, device), _cast_once(model):
         for start in range(0, len(tokens), batch_size):
-            hidden = torch.tensor(tokens.hidden[start : start + batch_size], device=device)
+            some = readable(tokens.hidden[start : start + batch_size])
+            hidden = torch.from_numpy(some).to(device, torch.float32)
             rows = generate_text(
                 model, hidden, channels, times, prompt, max_new_tokens=max_new_tokens
             )

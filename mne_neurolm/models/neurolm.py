@@ -319,11 +319,14 @@ class NeuroLM(PreTrainedModel):
         positions = _concatenate_steps(steps)
         n_past = 0 if past is None else past.get_seq_length()  # what goes on sees all before it
         seen = None
-        if positions.dim() == 1:
+        # Without values there is nothing to work out: on the meta device, and in a graph.
+        has_values = type(positions) is Tensor and not positions.is_meta
+        if positions.dim() == 1 and has_values and not torch.compiler.is_compiling():
             seen = visibility(positions, branches, n_past)
             mask = seen.mask[None, None]
         else:
-            mask = stair_step_mask(positions, branches)[:, None]
+            mask = stair_step_mask(positions, branches)
+            mask = mask[None, None] if mask.dim() == 2 else mask[:, None]
             mask = torch.cat([mask.new_ones((*mask.shape[:-1], n_past)), mask], dim=-1)
         inputs = torch.cat(embeddings, dim=1)
         position_ids = positions[None] if positions.dim() == 1 else positions

@@ -64,7 +64,8 @@ def apply_to_raw(
     overlap : float
         Seconds by which neighbouring windows overlap. Default 0.
     method : "auto" | "predict_proba" | "predict" | "decision_function" | "transform"
-        What to call. ``"auto"`` (default) is ``predict_proba`` if there is one, else ``transform``.
+        What to call. ``"auto"`` (default) is ``predict_proba`` if there is one, else ``transform``,
+        else ``predict``.
     prepare : bool
         Whether to filter and resample as :func:`prepare_raw` does. Default True. False is for
         recordings that have been prepared.
@@ -193,7 +194,9 @@ def apply_to_raw(
     if method == "transform":
         columns = columns or _feature_names(estimator, found)
     elif method != "predict" and found.ndim == 2:
-        columns = [str(label) for label in estimator.classes_]
+        labels = getattr(estimator, "classes_", None)
+        if labels is not None and len(labels) == found.shape[1]:
+            columns = [str(label) for label in labels]
     return RecordingOutput(
         values=found,
         onset=onsets,
@@ -235,7 +238,8 @@ def _check_method(estimator: Any, method: str) -> str:
         raise ValueError(f"method must be 'auto' or one of {METHODS}, got {method!r}.")
     offered = [name for name in METHODS if callable(getattr(estimator, name, None))]
     if method == "auto" and offered:
-        return offered[0] if offered[0] == "predict_proba" else offered[-1]
+        liked = [name for name in ("predict_proba", "transform") if name in offered]
+        return (liked or offered)[0]
     if method not in offered:
         raise TypeError(
             f"{type(estimator).__name__} has no method {method!r}; it has "

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from scipy.signal import detrend
 
 from ..quality import CLIPPED_FRACTION, FLAT_SD, HIGHEST_SD, LOWEST_SD, check_unit
@@ -65,9 +66,10 @@ def fault_as_read(
     if broken.any():
         return Fault("NaN", _named(broken, ch_names))
     second = min(max(round(rate), 2), window.shape[1])
-    n_seconds = window.shape[1] // second
-    seconds = window[:, : n_seconds * second].reshape(len(window), n_seconds, second)
-    flat = (np.ptp(seconds, axis=2) < FLAT_SD * _UV).any(axis=1)
+    half, rest = second // 2, second - second // 2
+    within = slice(half, window.shape[1] - rest + 1)  # where a whole second is in the window
+    spread = maximum_filter1d(window, second, axis=1) - minimum_filter1d(window, second, axis=1)
+    flat = (spread[:, within] < FLAT_SD * _UV).any(axis=1)
     if flat.any():
         return Fault("flat", _named(flat, ch_names))
     resting = np.zeros(len(window))

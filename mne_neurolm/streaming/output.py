@@ -90,7 +90,7 @@ class RecordingOutput:
         -------
         table : pandas.DataFrame
             ``onset`` and ``duration`` in seconds; the values, in columns named after the classes or
-            features; ``bad``.
+            features; ``bad``. A class of one of these names has the method before its name.
 
         Raises
         ------
@@ -111,6 +111,8 @@ class RecordingOutput:
         if names is None or len(names) != values.shape[1]:
             one = values.shape[1] == 1
             names = [self.method] if one else [f"{self.method}_{i}" for i in range(values.shape[1])]
+        own = ("onset", "duration", "bad")
+        names = [f"{self.method}_{name}" if name in own else name for name in names]
         return pd.DataFrame(
             {
                 "onset": self.onset,

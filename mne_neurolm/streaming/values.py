@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from ..tokens import EEGTokens
 
@@ -78,7 +79,7 @@ class WindowValues:
         else:
             if hasattr(values, "iloc"):
                 self.columns = [str(name) for name in values.columns]
-            rows = np.asarray(values)
+            rows = np.asarray(values.toarray() if issparse(values) else values)
         if self._like is None:
             self._like = rows[:0].copy()
             self._check_size(rows)

@@ -285,10 +285,13 @@ class WindowPass:
             return  # the end
         begin = int(windows.starts[done])
         source_begin = round(begin / windows.sfreq * self._rate)
-        # a copy: a view would hold all of it
-        self._signal = self._signal[:, begin - self._signal_start :].copy()
-        self._source = self._source[:, source_begin - self._source_start :].copy()
-        self._signal_start, self._source_start = begin, source_begin
+        # the next window may begin beyond what was read; a copy, as a view would hold all of it
+        drop = min(begin - self._signal_start, self._signal.shape[1])
+        self._signal = self._signal[:, drop:].copy()
+        self._signal_start += drop
+        drop = min(source_begin - self._source_start, self._source.shape[1])
+        self._source = self._source[:, drop:].copy()
+        self._source_start += drop
 
     @contextmanager
     def _telling_once(self) -> Iterator[None]:

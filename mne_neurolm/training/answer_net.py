@@ -18,10 +18,12 @@ from ..models.scoring import answer_log_probs
 from ..tokens import EEGTokens
 from ..utils.device import autocast
 from ..utils.interrupts import noting_ctrl_c
-from ..utils.products import fast_products
+from ..utils.products import fast_products, plain_products
 from .net_callbacks import CosineSchedule, HeldOut, Validation
 from .optim import parameter_groups
 from .regularization import drop_channels, kept_channels, mix_windows, tuning_loss
+
+_OTHER_WAYS = {"optimizer__foreach", "optimizer__differentiable"}  # than torch's fused AdamW
 
 
 class AnswerModule(nn.Module):
@@ -133,7 +135,7 @@ def make_net(
         skorch_params = {
             "optimizer": torch.optim.AdamW,
             "optimizer__betas": (0.9, 0.95),
-            "optimizer__fused": True,
+            "optimizer__fused": _OTHER_WAYS.isdisjoint(skorch_params),
             **skorch_params,
         }
     settings: dict[str, Any] = {
@@ -217,7 +219,7 @@ class _AnswerNet(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients, of mixed windows if that is asked for."""
-        with fast_products(torch.device(self.device)):
+        with plain_products() if self.compile else fast_products(torch.device(self.device)):
             if not self.mixup:
                 return super().train_step_single(batch, **fit_params)
             return self._train_on_mixture(batch, **fit_params)

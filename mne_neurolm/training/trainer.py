@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..models.layers import checkpoint_activations
-from ..utils.products import fast_products
+from ..utils.products import fast_products, plain_products
 from .augmentation import Augmentation
 from .config import RuntimeConfig, TrainingConfig
 from .data import EEGBatch, Source, text_rows
@@ -227,7 +227,7 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for i, batch in enumerate(batches):
             with (
-                fast_products(self.parallel.device),
+                plain_products() if self.runtime.compile else fast_products(self.parallel.device),
                 self.parallel.accumulate(self._wrapped, last=i + 1 == len(batches)),
             ):
                 seen = self._augment(batch.to(self.parallel.device), step)

@@ -59,8 +59,8 @@ def compute_in_batches(
     outputs : sequence of ndarray, shape (n_rows, ...)
         What is filled, and cast to their types.
     device : torch.device
-        Where to compute. On a GPU the next batch is on its way, through pinned memory, while one is
-        computed, and results are fetched while the next is.
+        Where to compute. On a GPU batches and results travel through pinned memory, and are read
+        and written while it computes.
     batch_size : int
         Rows at a time.
     description : str
@@ -71,9 +71,7 @@ def compute_in_batches(
     on_gpu = device.type == "cuda"
 
     def send(start: int) -> Tensor:
-        rows = data[start : start + batch_size]
-        # torch warns of arrays that may not be written to, such as maps of files
-        batch = torch.from_numpy(rows) if rows.flags.writeable else torch.tensor(rows)
+        batch = torch.from_numpy(readable(data[start : start + batch_size]))
         return (batch.pin_memory() if on_gpu else batch).to(device, non_blocking=on_gpu)
 
     starts = range(0, len(data), batch_size)
@@ -91,6 +89,22 @@ def compute_in_batches(
             bar.update(n_rows)
         if fetched is not None:
             fetched.write(outputs)
+
+
+def readable(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as torch takes it: without backward steps, and not read-only.
+
+    Parameters
+    ----------
+    rows : ndarray
+        Any array, such as a reversed one or a map of a file.
+
+    Returns
+    -------
+    rows : ndarray
+        The same, or a copy.
+    """
+    return rows if rows.flags.writeable and min(rows.strides, default=0) >= 0 else rows.copy()
 
 
 class _Fetched:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 
 _SMALLEST = 2**21  # multiplications; below, a call costs more than it saves
 _CPU_INFO = Path("/proc/cpuinfo")  # Linux
+_WANTED = ContextVar("fast products are wanted", default=True)
 _aten = torch.ops.aten
 
 
@@ -37,11 +39,28 @@ def fast_products(device: torch.device) -> Iterator[None]:
     -----
     It applies to the thread that enters it, and to the backward pass if that runs inside.
     """
-    if device.type != "cpu" or not mkl_holds_back() or _OneDNN.is_active():
+    served = device.type == "cpu" and _WANTED.get() and mkl_holds_back()
+    if not served or _OneDNN.is_active():
         yield
     else:
         with _OneDNN():
             yield
+
+
+@contextmanager
+def plain_products() -> Iterator[None]:
+    """Leave products as they are, also inside :func:`fast_products`.
+
+    Notes
+    -----
+    For what is compiled: torch's compiler does not look into functions that run where every
+    operation is seen, and calls oneDNN itself.
+    """
+    token = _WANTED.set(False)
+    try:
+        yield
+    finally:
+        _WANTED.reset(token)
 
 
 @lru_cache(maxsize=1)
@@ -53,9 +72,10 @@ def mkl_holds_back() -> bool:
     answer : bool
         True on CPUs by AMD with AVX-512 (Zen 4 and later), where torch has both MKL and oneDNN.
     """
-    return (
+    return bool(
         torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and _is_by_amd()
         # What torch's own compiler calls; no part of its public functions.
@@ -105,7 +125,18 @@ def _is_served(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         weight.dim() == 2
         and rows.dim() >= 2
         and rows.numel() * len(weight) >= _SMALLEST
-        and all(type(x) in (Tensor, Parameter) for x in (rows, weight))
-        and all(x.dtype is torch.float32 and x.is_cpu for x in (rows, weight))
-        and (bias is None or (bias.dim() == 1 and bias.dtype is torch.float32))
+        and _is_plain(rows)
+        and _is_plain(weight)
+        # It reads as many values as there are columns, whatever the strides.
+        and (bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous()))
+        and (bias is None or _is_plain(bias))
+    )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return (
+        type(tensor) in (Tensor, Parameter)
+        and tensor.dtype is torch.float32
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
     )

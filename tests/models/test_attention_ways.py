@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import pytest
 import torch
@@ -205,3 +206,11 @@ def test_on_other_devices_the_mask_is_given() -> None:
     query, key, value = (x.to("meta") for x in rows(259, 259))
     seen = Visibility(torch.ones(259, 259, dtype=torch.bool, device="meta"))
     assert attend(query, key, value, seen).shape == query.shape
+
+
+def test_without_values(small_model) -> None:
+    """On the meta device, where the cost of models is counted, a mask has no values to look at."""
+    model = deepcopy(small_model).to("meta")
+    hidden = torch.empty(2, 6, model.config.n_embd, device="meta")
+    steps = torch.zeros(6, dtype=torch.long, device="meta")
+    assert model(hidden, steps, steps).last_hidden_state.shape[:2] == (2, 6)

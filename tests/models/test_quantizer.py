@@ -40,7 +40,7 @@ def test_nearest_code_and_commitment_loss(codebook: Codebook) -> None:
 def test_assignment_in_chunks(codebook: Codebook, monkeypatch: pytest.MonkeyPatch) -> None:
     z = unit_rows(50, seed=1)
     whole = codebook.assign(z)
-    monkeypatch.setattr(quantizer, "_CHUNK", 7)
+    monkeypatch.setattr(quantizer, "_SIMILARITIES", {"cpu": 7 * len(codebook.weight)})
     assert torch.equal(codebook.assign(z), whole)
 
 
