@@ -191,9 +191,7 @@ def attend(
             return output
     if query.device.type != "cpu":
         mask = None if seen is None else seen.mask[None, None]
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale
-        )
+        return _by_kernel(query, key, value, mask, dropout, scale)
     one = _by_products if _prefers_products(query, key) and not dropout else _by_kernel
     parts = []
     for start, stop, n_keys, sees_all in _groups(query, key, seen):
