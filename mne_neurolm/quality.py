@@ -59,14 +59,14 @@ def check_signal(data_uv: NDArray[np.float64], ch_names: Sequence[str], unit: st
         names = [ch_names[i] for i in np.flatnonzero(flat.all(axis=0)).tolist()]
         raise ValueError(
             f"{len(names)} channel(s) are flat (standard deviation below {FLAT_SD:g} µV) in every "
-            f"epoch: {_listed(names)}. Mark them as bad (epochs.info['bads']), drop them with "
+            f"epoch: {listed(names)}. Mark them as bad (epochs.info['bads']), drop them with "
             "drop_channels, or interpolate them before tokenizing; in an array, leave them out."
         )
     if flat.any():
         names = [ch_names[i] for i in np.flatnonzero(flat.any(axis=0)).tolist()]
         warn(
             f"{int(flat.any(axis=1).sum())} of {len(flat)} epochs have flat channels: "
-            f"{_listed(names)}. Drop these epochs (epochs.drop_bad(flat=dict(eeg=1e-7))) or mark "
+            f"{listed(names)}. Drop these epochs (epochs.drop_bad(flat=dict(eeg=1e-7))) or mark "
             "the channels as bad."
         )
     # The network normalises over a whole sample: one loud channel changes the codes of all others.
@@ -77,7 +77,7 @@ def check_signal(data_uv: NDArray[np.float64], ch_names: Sequence[str], unit: st
         warn(
             f"{len(loud)} channel(s) are more than {_LOUD:g} times as large as the typical channel "
             f"({np.median(typical):.3g} µV), which changes the codes of all channels: "
-            f"{_listed(names)}. Mark them as bad or interpolate them."
+            f"{listed(names)}. Mark them as bad or interpolate them."
         )
     clipped = _clipped_fraction(data_uv, flat)
     if (clipped > CLIPPED_FRACTION).any():
@@ -85,7 +85,7 @@ def check_signal(data_uv: NDArray[np.float64], ch_names: Sequence[str], unit: st
         names = [f"{ch_names[i]} ({clipped[i]:.0%})" for i in worst]
         warn(
             f"{len(names)} channel(s) look clipped, with this share of samples resting on an "
-            f"epoch's highest or lowest value: {_listed(names)}. Mark them as bad or drop these "
+            f"epoch's highest or lowest value: {listed(names)}. Mark them as bad or drop these "
             "epochs."
         )
 
@@ -165,7 +165,7 @@ def _refuse_non_finite(data_uv: NDArray[np.float64], ch_names: Sequence[str]) ->
     names = [ch_names[i] for i in np.flatnonzero(where.any(axis=(0, 2))).tolist()]
     raise ValueError(
         f"{int(where.sum())} samples are NaN or infinite, in {len(epochs)} epoch(s) "
-        f"({_listed([str(e) for e in epochs])}) and channel(s) {_listed(names)}. Drop these "
+        f"({listed([str(e) for e in epochs])}) and channel(s) {listed(names)}. Drop these "
         "epochs, or mark the channels as bad or interpolate them."
     )
 
@@ -204,7 +204,8 @@ def _has_line_peak(data_uv: NDArray[np.float64], sfreq: float) -> bool:
     return False
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MAX_NAMES_SHOWN])
-    more = len(names) - _MAX_NAMES_SHOWN
+def listed(names: Sequence[str], most: int = _MAX_NAMES_SHOWN) -> str:
+    """Return names for a message, at most so many and how many more there are."""
+    shown = ", ".join(names[:most])
+    more = len(names) - most
     return f"{shown} and {more} more" if more > 0 else shown

@@ -18,7 +18,7 @@ from ..datasets._files import parts_of
 from ..datasets.catalog import get_spec
 from ..datasets.members import read_member, tell
 from ..preprocessing import LOWEST_LINE_FREQ
-from ..quality import HIGHEST_SD, LOWEST_SD
+from ..quality import HIGHEST_SD, LOWEST_SD, listed
 from ..utils.disk import FULL_DISK
 from .format import Recording, Row, printable
 from .recipe import RECIPE
@@ -26,7 +26,6 @@ from .report import File, settings_to_text
 from .screening import RawScreen, UnusableError, check_broken, find_too_large
 from .signals import PreparedSignal, prepare_segments
 
-_MAX_NAMES_SHOWN = 20
 _LARGEST = 2**62  # the sum of times fits into the index
 _LINKED_EARS = re.compile(r"-LE$", re.IGNORECASE)
 _NOT_RAW = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
@@ -200,7 +199,7 @@ def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
     eeg = mne.pick_types(raw.info, meg=False, eeg=True, exclude=[])
     unused = [raw.ch_names[pick] for pick in eeg if raw.ch_names[pick] not in match.ch_names]
     if unused:
-        notes.append(f"left out {_listed(unused)}: bad, unknown, repeated or no scalp EEG")
+        notes.append(f"left out {listed(unused)}: bad, unknown, repeated or no scalp EEG")
     line = _line_freq(job, raw.info, notes)
     if rate / 2.0 < RECIPE["h_freq"]:
         notes.append(f"sampled at {rate:g} Hz, so there is nothing above {rate / 2:g} Hz")
@@ -214,7 +213,7 @@ def _prepare(job: Job, part: Path, sha256: str, notes: list[str]) -> Row:
         kept = [channel for channel in range(len(match.picks)) if channel not in broken]
         for kind in sorted(set(broken.values())):
             names = [match.ch_names[c] for c in sorted(broken) if broken[c] == kind]
-            notes.append(f"left out {_listed(names)}: {kind}")
+            notes.append(f"left out {listed(names)}: {kind}")
         scale, data_sha256 = signal.write_counts(kept, part)
     removed = (
         line if isinstance(line, float) and line < min(rate / 2 - 1, RECIPE["h_freq"]) else None
@@ -314,11 +313,6 @@ def _line_freq(job: Job, info: mne.Info, notes: list[str]) -> float | None:
     if not found and info["lowpass"] > LOWEST_LINE_FREQ:
         notes.append("no notch, because the line frequency is unknown; give it with --line-freq")
     return float(found) if found else None
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MAX_NAMES_SHOWN
-    return ", ".join(names[:_MAX_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _annotations(raw: mne.io.BaseRaw) -> tuple[tuple[float, float, str], ...]:

@@ -6,7 +6,7 @@ here a window is left out, and the recording goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mne
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from scipy.signal import detrend
 
-from ..quality import CLIPPED_FRACTION, FLAT_SD, HIGHEST_SD, LOWEST_SD, check_unit
+from ..quality import CLIPPED_FRACTION, FLAT_SD, HIGHEST_SD, LOWEST_SD, check_unit, listed
 
 _UV = 1e-6
 _N_PLACES = 9  # of a recording that are looked at before the start
-_MAX_NAMES_SHOWN = 8
+_MOST_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Fault:
     ch_names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.kind} ({_listed(self.ch_names)})" if self.ch_names else self.kind
+        return f"{self.kind} ({listed(self.ch_names, _MOST_NAMES)})" if self.ch_names else self.kind
 
 
 def fault_as_read(
@@ -173,8 +173,8 @@ def check_recording(
         raise ValueError(
             f"{int(flat.sum())} channel(s) are flat (less than {FLAT_SD:g} µV of variation) in "
             f"all {n_seen} places of the recording that were looked at: "
-            f"{_listed(_named(flat, ch_names))}. Mark them as bad (raw.info['bads']), drop them "
-            "with drop_channels, or interpolate them."
+            f"{listed(_named(flat, ch_names), _MOST_NAMES)}. Mark them as bad (raw.info['bads']), "
+            "drop them with drop_channels, or interpolate them."
         )
     found = np.concatenate(sds)
     if len(found):
@@ -204,15 +204,10 @@ def summarize(faults: Sequence[Fault | None], onsets: NDArray[np.float64]) -> st
         )
         shown = [f"{onsets[i]:g}" for i in where[:3]]
         onset = f"at {', '.join(shown)}{', ...' if len(where) > 3 else ''} s"
-        parts.append(f"{len(where)} {kind} ({_listed(names) + '; ' if names else ''}{onset})")
+        channels = f"{listed(list(names), _MOST_NAMES)}; " if names else ""
+        parts.append(f"{len(where)} {kind} ({channels}{onset})")
     return ", ".join(parts)
 
 
 def _named(where: NDArray[np.bool_], ch_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(ch_names[i] for i in np.flatnonzero(where).tolist())
-
-
-def _listed(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = len(listed) - _MAX_NAMES_SHOWN
-    return ", ".join(listed[:_MAX_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

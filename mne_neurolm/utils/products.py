@@ -127,10 +127,13 @@ def _is_served(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and rows.numel() * len(weight) >= _SMALLEST
         and _is_plain(rows)
         and _is_plain(weight)
-        # It reads as many values as there are columns, whatever the strides.
-        and (bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous()))
-        and (bias is None or _is_plain(bias))
+        and (bias is None or (_is_plain(bias) and _is_row_of(bias, weight)))
     )
+
+
+def _is_row_of(bias: Tensor, weight: Tensor) -> bool:
+    """Return whether it is laid out as oneDNN reads it: a value for each column, side by side."""
+    return bias.shape == weight.shape[:1] and bias.is_contiguous()
 
 
 def _is_plain(tensor: Tensor) -> bool:
