@@ -96,7 +96,7 @@ def fastest_run(
 ) -> float:
     """Return the seconds that a batch takes: windows, channels, seconds."""
     eeg = random_eeg(*batch, model.device)
-    with among_many(work, dtype, model.device), prepared(model, work, eeg, dtype) as function:
+    with among_many(model, work, dtype), prepared(model, work, eeg, dtype) as function:
         return min(run_times(function, seconds, model.device, at_least=2))
 
 

@@ -22,6 +22,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from mne_neurolm import NeuroLM, NeuroLMConfig
+from mne_neurolm.models.inference import inference
 from mne_neurolm.models.scoring import answer_log_probs
 from mne_neurolm.training.objectives import autoregressive_objective, vq_objective
 from mne_neurolm.training.optim import adamw, parameter_groups
@@ -126,24 +127,24 @@ def prepared(model: NeuroLM, work: str, eeg: EEG, dtype: str) -> Iterator[Callab
         model.vq.codebook.discard()
 
 
-def among_many(work: str, dtype: str, device: torch.device) -> AbstractContextManager:
-    """Return a context in which runs are batches among many: weights stay cast, once they are.
+def among_many(model: NeuroLM, work: str, dtype: str) -> AbstractContextManager:
+    """Return a context in which runs are batches among many: weights stay as they were prepared.
 
     Parameters
     ----------
+    model : NeuroLM
+        The model.
     work : str
         One of :data:`WORKS`. Steps of training change the weights, so nothing can stay for them.
     dtype : "float32" | "bfloat16"
         Precision of matrix products.
-    device : torch.device
-        Where the model is.
 
     Returns
     -------
     context : context manager
         Around the runs.
     """
-    return nullcontext() if work.endswith("step") else autocast(dtype, device)
+    return nullcontext() if work.endswith("step") else inference(model, dtype)
 
 
 def prompt_of(model: NeuroLM) -> list[int]:
@@ -225,14 +226,14 @@ def _inference(
 ) -> Callable[[], object]:
     """Return what runs as the package's own inference does, in parts that suit the device.
 
-    By itself each run casts weights anew, as one call with so few windows does.
+    By itself each run prepares weights anew, as one call with so few windows does.
     """
     n_windows, n_tokens, _ = windows.shape
     parts = windows.split(rows_at_a_time(n_windows, n_tokens, model.device))
 
     @torch.no_grad()  # as the package
     def run() -> object:
-        with autocast(dtype, model.device):
+        with inference(model, dtype):
             return [function(part) for part in parts]
 
     return run

@@ -27,7 +27,7 @@ def on_such_a_cpu(monkeypatch) -> None:
 def calls(monkeypatch) -> list[tuple[int, ...]]:
     """Return a list that products by oneDNN are noted in."""
     seen: list[tuple[int, ...]] = []
-    served = products._is_served
+    served = products.is_served
 
     def note(*operands) -> bool:
         answer = served(*operands)
@@ -35,7 +35,7 @@ def calls(monkeypatch) -> list[tuple[int, ...]]:
             seen.append((*operands[0].shape, len(operands[1])))
         return answer
 
-    monkeypatch.setattr(products, "_is_served", note)
+    monkeypatch.setattr(products, "is_served", note)
     return seen
 
 

@@ -183,7 +183,8 @@ def attend(
     Returns
     -------
     output : Tensor, shape (B, H, Q, E)
-        Weighted sums of the values.
+        Weighted sums of the values. On CPUs heads lie side by side in memory, where there are
+        several groups of queries.
     """
     if query.device.type == "cuda" and seen is not None and seen.blocks is not None and not dropout:
         output = flex_attend(query, key, value, seen.blocks, scale)
@@ -192,13 +193,18 @@ def attend(
     if query.device.type != "cpu":
         mask = None if seen is None else seen.mask[None, None]
         return _by_kernel(query, key, value, mask, dropout, scale)
-    one = _by_products if _prefers_products(query, key) and not dropout else _by_kernel
+    one = _by_kernel
+    if _prefers_products(query, key) and not dropout:
+        one = _by_products
+        # Heads that lie side by side are copied for a product: once, not in each group.
+        query, key, value = (x.contiguous() for x in (query, key, value))
     parts = []
     for start, stop, n_keys, sees_all in _groups(query, key, seen):
         mask = None if seen is None or sees_all else seen.mask[start:stop, :n_keys]
         rows = query[:, :, start:stop]
-        parts.append(one(rows, key[:, :, :n_keys], value[:, :, :n_keys], mask, dropout, scale))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        part = one(rows, key[:, :, :n_keys], value[:, :, :n_keys], mask, dropout, scale)
+        parts.append(part.transpose(1, 2))  # as those who asked will want them
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).transpose(1, 2)
 
 
 def _groups(query: Tensor, key: Tensor, seen: Visibility | None) -> Sequence[QueryGroup]:
@@ -232,7 +238,7 @@ def _by_products(
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     scores = torch.matmul(query * scale, key.transpose(-1, -2))
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
+        scores.masked_fill_(~mask, -torch.inf)
     return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 

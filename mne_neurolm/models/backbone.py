@@ -38,7 +38,10 @@ def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
     with hide_broken_torchaudio():
         from transformers import AutoModel
 
+        from .gpt2 import fuse_activations
+
         backbone = AutoModel.from_config(config, attn_implementation="sdpa")
+    fuse_activations(backbone)
     if backbone._supports_attention_backend:
         backbone.set_attn_implementation(register())
     return backbone

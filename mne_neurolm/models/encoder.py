@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..patches import PATCH_SIZE
 from .config import NeuroLMConfig
-from .layers import Block, masked_group_norm
+from .layers import Block, gelu_after, masked_group_norm
 from .scalp import ScalpEmbedding
 
 _STRIDE = 8  # of the first convolution (paper, Table 7)
@@ -46,7 +46,7 @@ class TemporalConv(nn.Module):
             x = F.gelu(masked_group_norm(conv(x), norm, mask))
         # (B, C, N, T) -> (B, N, T * C), time outer, as the released weights expect.
         x = x.permute(0, 2, 3, 1).flatten(2)
-        return F.gelu(self.linear(x))
+        return gelu_after(self.linear, x)
 
 
 class NeuralTransformer(nn.Module):

@@ -19,8 +19,29 @@ from ..tasks import EncodedTask
 from ..tokens import EEGTokens
 from ..utils.batches import compute_in_batches, readable, rows_at_a_time
 from ..utils.device import autocast
+from ..utils.packed import packed_weights
 from .neurolm import NeuroLM
 from .scoring import generate_text, question_log_probs
+
+
+@contextmanager
+def inference(model: NeuroLM, dtype: str) -> Iterator[None]:
+    """Prepare weights once for all that is computed inside.
+
+    Parameters
+    ----------
+    model : NeuroLM
+        The model, on the device to compute on.
+    dtype : "auto" | "float32" | "bfloat16"
+        Precision of the forward pass.
+
+    Raises
+    ------
+    ValueError
+        If ``dtype`` is none of the three.
+    """
+    with packed_weights(model), autocast(dtype, model.device), _cast_once(model):
+        yield
 
 
 @contextmanager
@@ -82,7 +103,7 @@ def encode_patches(
     codes = np.empty((n_epochs, n_tokens), dtype=np.int64)
     hidden = np.empty((n_epochs, n_tokens, model.config.n_embd), dtype=np.float32)
     model.eval()
-    with autocast(dtype, device), _cast_once(model):
+    with inference(model, dtype):
         compute_in_batches(
             lambda batch: model.tokenize(batch, channels, times),
             patches.data,
@@ -199,7 +220,7 @@ def score_answers(
     channels, times = (torch.from_numpy(a).to(device) for a in (tokens.channels, tokens.times))
     scores = [np.empty((len(tokens), len(question.answers))) for question in questions]
     model.eval()
-    with autocast(dtype, device), _cast_once(model):
+    with inference(model, dtype):
         compute_in_batches(
             lambda hidden: question_log_probs(model, hidden.float(), channels, times, questions),
             tokens.hidden,
@@ -226,7 +247,7 @@ def write_answers(
     device, words = model.device, model.text_tokenizer
     channels, times = (torch.from_numpy(a).to(device) for a in (tokens.channels, tokens.times))
     texts: list[str] = []
-    with autocast(dtype, device), _cast_once(model):
+    with inference(model, dtype):
         for start in range(0, len(tokens), batch_size):
             some = readable(tokens.hidden[start : start + batch_size])
             hidden = torch.from_numpy(some).to(device, torch.float32)

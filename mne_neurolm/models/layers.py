@@ -8,10 +8,12 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from ..utils.optional import hide_broken_torchaudio
+from ..utils.packed import packed_gelu
 from .attention import attend
 
 with hide_broken_torchaudio():
     from transformers.modeling_layers import GradientCheckpointingLayer
+    from transformers.pytorch_utils import Conv1D
 
 
 class SelfAttention(nn.Module):
@@ -48,7 +50,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to the last axis."""
-        return self.c_proj(F.gelu(self.c_fc(x)))
+        return self.c_proj(gelu_after(self.c_fc, x))
 
 
 class Block(GradientCheckpointingLayer):
@@ -69,6 +71,36 @@ class Block(GradientCheckpointingLayer):
         """Map (batch, n, n_embd) to the same shape."""
         x = x + self.attn(self.ln_1(x), key_mask)
         return x + self.mlp(self.ln_2(x))
+
+
+def gelu_after(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return ``F.gelu(layer(x))``, in one go where weights are packed.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        A linear layer. Any other module will do, such as one that an adapter was wrapped around.
+    x : Tensor, shape (..., n_inputs)
+        Its input.
+
+    Returns
+    -------
+    y : Tensor, shape (..., n_outputs)
+        Its output after an exact GELU.
+    """
+    is_watched = layer._forward_hooks or layer._forward_pre_hooks
+    # The compiler fuses the two itself, and can't see what is packed.
+    if not is_watched and not torch.compiler.is_compiling():
+        y = None
+        if type(layer) is nn.Linear:
+            y = packed_gelu(x, layer.weight, layer.bias, transposed=False)
+        elif type(layer) is Conv1D:
+            y = packed_gelu(
+                x, layer.get_parameter("weight"), layer.get_parameter("bias"), transposed=True
+            )
+        if y is not None:
+            return y
+    return F.gelu(layer(x))
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:

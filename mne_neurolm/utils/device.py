@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from .products import fast_products
+from .products import cpu_has_bfloat16, fast_products
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -107,8 +107,4 @@ def _computing(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
 def _has_native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        # torch has no public way to ask; without these names float32 is right everywhere.
-        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, probe, bool)() for probe in probes)
-    return False
+    return device.type == "cpu" and cpu_has_bfloat16()

@@ -83,6 +83,20 @@ def mkl_holds_back() -> bool:
     )
 
 
+@lru_cache(maxsize=1)
+def cpu_has_bfloat16() -> bool:
+    """Return whether this CPU multiplies bfloat16 numbers natively.
+
+    Returns
+    -------
+    answer : bool
+        False also where torch does not tell; float32 is right everywhere.
+    """
+    # torch has no public way to ask.
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
 def _is_by_amd() -> bool:
     try:
         maker = _CPU_INFO.read_text()
@@ -105,7 +119,7 @@ class _OneDNN(TorchDispatchMode):
         """Do products of large matrices; all else as ever."""
         if func in _OPERANDS and not kwargs:
             rows, weight, bias = _OPERANDS[func](*args)
-            if _is_served(rows, weight, bias):
+            if is_served(rows, weight, bias):
                 return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
         return func(*args, **(kwargs or {}))
 
@@ -120,7 +134,23 @@ _OPERANDS: dict[Any, Callable[..., tuple[Tensor, Tensor, Tensor | None]]] = {
 }
 
 
-def _is_served(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+def is_served(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Return whether oneDNN is to do a product.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (..., n_inputs)
+        The rows.
+    weight : Tensor, shape (n_outputs, n_inputs)
+        What they are multiplied with.
+    bias : Tensor | None
+        What is added.
+
+    Returns
+    -------
+    answer : bool
+        True for large matrices in float32.
+    """
     return (
         weight.dim() == 2
         and rows.dim() >= 2

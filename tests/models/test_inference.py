@@ -10,8 +10,10 @@ import pytest
 
 from mne_neurolm import EEGTokens, NeuroLM
 from mne_neurolm.models import inference
-from mne_neurolm.models.inference import as_tokens, encode_patches, write_answers
+from mne_neurolm.models.inference import as_tokens, encode_patches, score_answers, write_answers
 from mne_neurolm.patches import Patches, make_patches
+from mne_neurolm.tasks import EncodedTask
+from mne_neurolm.utils import packed
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,29 @@ def test_codes_in_training_mode_move_nothing(small_model: NeuroLM, patches: Patc
     model = copy.deepcopy(small_model).train()
     encode_patches(model, patches)
     assert model.encoder_id() == small_model.encoder_id()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_packed_weights_change_no_answer(
+    small_model: NeuroLM, patches: Patches, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches, the last of them small, and text written token by token."""
+    question = EncodedTask([1023, 5, 6], [[7, 8], [9]])
+    settings = {"batch_size": 5, "dtype": dtype}
+    results = []
+    for packs in (False, True):
+        if packs:
+            monkeypatch.setattr(packed, "mkl_holds_back", lambda: True)
+        else:
+            monkeypatch.setattr(packed, "_packable", lambda model: set())
+        tokens = encode_patches(small_model, patches, **settings)
+        (scores,) = score_answers(small_model, tokens, [question], **settings)
+        texts = write_answers(small_model, tokens, [1023, 5], max_new_tokens=4, **settings)
+        results.append((tokens, scores, texts))
+        monkeypatch.undo()
+    (before, scores, texts), (after, scores_after, texts_after) = results
+    exact = dtype == "float32"
+    assert (before.codes == after.codes).mean() >= (1.0 if exact else 0.95)
+    np.testing.assert_allclose(after.hidden, before.hidden, atol=1e-5 if exact else 0.1)
+    np.testing.assert_allclose(scores_after, scores, atol=1e-5 if exact else 0.05)
+    assert not exact or texts_after == texts
