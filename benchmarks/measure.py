@@ -142,7 +142,7 @@ def _row(model: NeuroLM, case: Case, seconds: float, warm_up: bool) -> dict[str,
     try:
         with (
             peak_memory(device) as peak,
-            among_many(model, case.work, case.dtype),
+            among_many(model, case.work, case.dtype, compiled=case.compiled),
             prepared(model, case.work, eeg, case.dtype) as function,
         ):
             if warm_up or case.compiled:  # what takes long is not worth a run that does not count

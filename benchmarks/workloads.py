@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ PROMPT_LENGTH = 13  # tokens of "[SEP]Question: Is this EEG segment of high work
 ANSWERS = [[11, 1, 2], [12, 1, 2]]  # lengths of " Yes " and " No " with the end-of-text token
 WORDS = 1024  # word embeddings of a stage-1 step: 16 rows of 1024 for 64 windows (released code)
 DTYPES = ("float32", "bfloat16")
+_RUNS_BEFORE = 3  # by then weights are packed
 _LENGTHS = [len(answer) for answer in ANSWERS]
 
 
@@ -127,8 +128,9 @@ def prepared(model: NeuroLM, work: str, eeg: EEG, dtype: str) -> Iterator[Callab
         model.vq.codebook.discard()
 
 
-def among_many(model: NeuroLM, work: str, dtype: str) -> AbstractContextManager:
-    """Return a context in which runs are batches among many: weights stay as they were prepared.
+@contextmanager
+def among_many(model: NeuroLM, work: str, dtype: str, *, compiled: bool = False) -> Iterator[None]:
+    """Let runs be batches among many: weights are prepared before them, and stay so.
 
     Parameters
     ----------
@@ -138,13 +140,18 @@ def among_many(model: NeuroLM, work: str, dtype: str) -> AbstractContextManager:
         One of :data:`WORKS`. Steps of training change the weights, so nothing can stay for them.
     dtype : "float32" | "bfloat16"
         Precision of matrix products.
-
-    Returns
-    -------
-    context : context manager
-        Around the runs.
+    compiled : bool
+        Whether blocks are compiled: then nothing is run before, as it would be compiled for that.
     """
-    return nullcontext() if work.endswith("step") else inference(model, dtype)
+    if work.endswith("step"):
+        yield
+        return
+    with inference(model, dtype):
+        if not compiled:
+            with prepared(model, work, random_eeg(1, 2, 2, model.device), dtype) as function:
+                for _ in range(_RUNS_BEFORE):
+                    function()
+        yield
 
 
 def prompt_of(model: NeuroLM) -> list[int]:

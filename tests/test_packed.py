@@ -139,10 +139,17 @@ def test_parameters_need_not_be_contiguous(dtype) -> None:
     layer = linear(48, 64)
     layer.weight = nn.Parameter(values(128, 96)[::2, ::2])
     layer.bias = nn.Parameter(values(128)[::2])
-    x = values(5, 96)[:, ::2]
-    expected = runs(layer, x, dtype, packs=False)[0]
-    for found in runs(layer, x, dtype, packs=True):
-        torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
+    for x in (
+        values(5, 96)[:, ::2],
+        values(48, 5).T,
+        values(5, 2, 48).transpose(0, 1),
+        values(1, 48).expand(5, 48),
+        values(5, 1).expand(5, 48),
+        values(7, 48)[2:],
+    ):
+        expected = runs(layer, x, dtype, packs=False)[0]
+        for found in runs(layer, x, dtype, packs=True):
+            torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
 
 
 def test_with_gradients_nothing_changes(products) -> None:
@@ -161,6 +168,8 @@ def test_what_torch_refuses_is_refused(products) -> None:
                 layer(values(5, 47))
             with pytest.raises(RuntimeError):
                 F.linear(values(5, 48), layer.weight, layer.bias[:3])
+            with pytest.raises(NotImplementedError):  # on CPUs
+                torch.mm(values(5, 64), layer.weight, torch.float32)
             with pytest.raises(RuntimeError, match="same dtype"):
                 layer(values(5, 48).double())
     assert not products

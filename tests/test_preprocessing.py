@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import mne
@@ -104,6 +105,21 @@ def test_resampling_does_not_move_the_signal(sfreq):
     expected = 1e-5 * np.sin(2 * np.pi * freqs * prepared.times)
     inside = slice(200, -200)
     assert np.abs(prepared.get_data() - expected)[:, inside].max() < 2e-3 * 1e-5
+
+
+@pytest.mark.parametrize("n_times", [25_600, 25_603])  # the latter is extended to be resampled
+@pytest.mark.parametrize("date", [None, datetime(2026, 1, 1, tzinfo=UTC)])
+def test_resampling_does_not_move_annotations(n_times, date):
+    info = mne.create_info(["Fz", "Cz"], 256.0, "eeg")
+    noise = np.random.default_rng(0).normal(scale=2e-5, size=(2, n_times))
+    raw = mne.io.RawArray(noise, info, first_samp=2560).set_meas_date(date)
+    raw.set_annotations(mne.Annotations(10.0, 2.0, "note"))
+    events = mne.events_from_annotations(raw)[0][:, 0] - raw.first_samp
+    assert events / 256.0 == [10.0]
+    prepared = prepare_raw(raw, line_freq=None)
+    events = mne.events_from_annotations(prepared)[0][:, 0] - prepared.first_samp
+    np.testing.assert_allclose(events / 200.0, [10.0], atol=0.006)
+    assert prepared.annotations.duration == [2.0]
 
 
 def test_only_usable_channels_stay():

@@ -24,6 +24,17 @@ def test_segments_are_bounded_and_cover_everything(sfreq: float) -> None:
     assert all(s.start - s.read_from > 20 * sfreq for s in segments[1:])
 
 
+@pytest.mark.parametrize("seconds", [10.0, 25.0, 120.0])
+@pytest.mark.parametrize("sfreq", [128.0, 199.37, 499.907, 333.3333])
+def test_no_segment_is_empty(sfreq: float, seconds: float) -> None:
+    for extra in range(0, 4000, 37):
+        n_times = round(seconds * 1.5 * sfreq) + extra
+        segments = cut_segments(n_times, sfreq, seconds)
+        assert all(s.read_from <= s.start < s.stop <= s.read_to for s in segments)
+        assert [s.start for s in segments[1:]] == [s.stop for s in segments[:-1]]
+        assert (segments[0].start, segments[-1].stop) == (0, n_times)
+
+
 def test_short_recordings_are_one_segment() -> None:
     assert len(cut_segments(100, 500.0, 900.0)) == 1
     assert len(cut_segments(22 * 60 * 500, 500.0, 900.0)) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mne
 import numpy as np
@@ -63,7 +64,9 @@ def cut_segments(n_times: int, rate: float, seconds: float) -> list[Segment]:
         None, rate, l_freq, h_freq if h_freq < rate / 2 else None, verbose="error"
     )
     margin = len(band) // 2 + round((_NOTCH_MARGIN + _RESAMPLING_MARGIN) * rate)
-    starts = [common_length(k * n_times // n_segments, ratio) for k in range(n_segments)]
+    starts = {common_length(k * n_times // n_segments, ratio) for k in range(n_segments)}
+    # Where such samples are rare some are of two segments, or beyond the end.
+    cuts = [*sorted(start for start in starts if start < n_times), n_times]
     return [
         Segment(
             start,
@@ -71,7 +74,7 @@ def cut_segments(n_times: int, rate: float, seconds: float) -> list[Segment]:
             read_from=common_length(max(start - margin, 0), ratio, below=True),
             read_to=min(stop + margin, n_times),
         )
-        for start, stop in zip(starts, [*starts[1:], n_times], strict=True)
+        for start, stop in pairwise(cuts)
     ]
 
 

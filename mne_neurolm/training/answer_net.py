@@ -18,7 +18,7 @@ from ..models.scoring import answer_log_probs
 from ..tokens import EEGTokens
 from ..utils.device import autocast
 from ..utils.interrupts import noting_ctrl_c
-from ..utils.products import fast_products, plain_products
+from ..utils.products import fast_products
 from .net_callbacks import CosineSchedule, HeldOut, Validation
 from .optim import parameter_groups
 from .regularization import drop_channels, kept_channels, mix_windows, tuning_loss
@@ -219,7 +219,7 @@ class _AnswerNet(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients, of mixed windows if that is asked for."""
-        with plain_products() if self.compile else fast_products(torch.device(self.device)):
+        with fast_products(torch.device(self.device), compiled=self.compile):
             if not self.mixup:
                 return super().train_step_single(batch, **fit_params)
             return self._train_on_mixture(batch, **fit_params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..models.layers import checkpoint_activations
-from ..utils.products import fast_products, plain_products
+from ..utils.products import fast_products
 from .augmentation import Augmentation
 from .config import RuntimeConfig, TrainingConfig
 from .data import EEGBatch, Source, text_rows
@@ -227,7 +228,7 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for i, batch in enumerate(batches):
             with (
-                plain_products() if self.runtime.compile else fast_products(self.parallel.device),
+                self._products(),
                 self.parallel.accumulate(self._wrapped, last=i + 1 == len(batches)),
             ):
                 seen = self._augment(batch.to(self.parallel.device), step)
@@ -245,6 +246,9 @@ class Trainer:
         else:
             self._skip(step, losses["loss"], norm)
         return losses, config.lr * factor, norm
+
+    def _products(self) -> AbstractContextManager:
+        return fast_products(self.parallel.device, compiled=self.runtime.compile)
 
     def _skip(self, step: int, loss: float, norm: float) -> None:
         self.stage.discard()
@@ -332,13 +336,14 @@ class Trainer:
                 _TEXT_STEP_OF_VALIDATION + index, len(batches), self.text_validation
             )
             for batch, text, text_share in zip(batches, rows, shares, strict=True):
-                terms = self.stage(
-                    batch.to(self.parallel.device),
-                    text,
-                    text_share / n_batches,
-                    self.n_steps,
-                    self.n_steps,
-                )
+                with self._products():
+                    terms = self.stage(
+                        batch.to(self.parallel.device),
+                        text,
+                        text_share / n_batches,
+                        self.n_steps,
+                        self.n_steps,
+                    )
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + value.float()
         self.stage.train()

@@ -123,8 +123,9 @@ class _Packing(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         """Do products with weights; all else as ever."""
-        if func in _OPERANDS and not kwargs:
-            result = self.product(*_OPERANDS[func](*args))
+        operands = None if kwargs else _OPERANDS.get((func, len(args)))
+        if operands is not None:
+            result = self.product(*operands(*args))
             if result is not None:
                 return result
         return func(*args, **(kwargs or {}))
@@ -205,13 +206,14 @@ class _Known:
     n_products: int = 0
 
 
-# Function: rows, weight, bias, and whether the weight is transposed.
-_OPERANDS: dict[Any, Callable[..., tuple[Tensor, Tensor, Tensor | None, bool]]] = {
-    F.linear: lambda a, w, c=None: (a, w, c, False),
-    torch.addmm: lambda c, a, b: (a, b, c, True),
-    torch.mm: lambda a, b: (a, b, None, True),
-    torch.matmul: lambda a, b: (a, b, None, True),
-    Tensor.matmul: lambda a, b: (a, b, None, True),  # also @
+# Function and number of arguments: rows, weight, bias, and whether the weight is transposed.
+_OPERANDS: dict[tuple[Any, int], Callable[..., tuple[Tensor, Tensor, Tensor | None, bool]]] = {
+    (F.linear, 2): lambda a, w: (a, w, None, False),
+    (F.linear, 3): lambda a, w, c: (a, w, c, False),
+    (torch.addmm, 3): lambda c, a, b: (a, b, c, True),
+    (torch.mm, 2): lambda a, b: (a, b, None, True),
+    (torch.matmul, 2): lambda a, b: (a, b, None, True),
+    (Tensor.matmul, 2): lambda a, b: (a, b, None, True),  # also @
 }
 
 

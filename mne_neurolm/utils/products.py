@@ -27,20 +27,25 @@ _aten = torch.ops.aten
 
 
 @contextmanager
-def fast_products(device: torch.device) -> Iterator[None]:
+def fast_products(device: torch.device, *, compiled: bool = False) -> Iterator[None]:
     """Let oneDNN do float32 products of large matrices, where MKL is slow.
 
     Parameters
     ----------
     device : torch.device
         Where the model is; on others than the CPU nothing changes.
+    compiled : bool
+        Whether parts of it are compiled; then :func:`plain_products`. Default False.
 
     Notes
     -----
     It applies to the thread that enters it, and to the backward pass if that runs inside.
     """
     served = device.type == "cpu" and _WANTED.get() and mkl_holds_back()
-    if not served or _OneDNN.is_active():
+    if compiled:
+        with plain_products():
+            yield
+    elif not served or _OneDNN.is_active():
         yield
     else:
         with _OneDNN():
