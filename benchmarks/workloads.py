@@ -35,7 +35,7 @@ PROMPT_LENGTH = 13  # tokens of "[SEP]Question: Is this EEG segment of high work
 ANSWERS = [[11, 1, 2], [12, 1, 2]]  # lengths of " Yes " and " No " with the end-of-text token
 WORDS = 1024  # word embeddings of a stage-1 step: 16 rows of 1024 for 64 windows (released code)
 DTYPES = ("float32", "bfloat16")
-_RUNS_BEFORE = 3  # by then weights are packed
+_SHAPES_BEFORE = ((16, 23, 10), (1, 2, 2))  # after the first weights are packed when they are used
 _LENGTHS = [len(answer) for answer in ANSWERS]
 
 
@@ -148,8 +148,8 @@ def among_many(model: NeuroLM, work: str, dtype: str, *, compiled: bool = False)
         return
     with inference(model, dtype):
         if not compiled:
-            with prepared(model, work, random_eeg(1, 2, 2, model.device), dtype) as function:
-                for _ in range(_RUNS_BEFORE):
+            for shape in _SHAPES_BEFORE:
+                with prepared(model, work, random_eeg(*shape, model.device), dtype) as function:
                     function()
         yield
 

@@ -177,9 +177,7 @@ def _resample(raw: mne.io.BaseRaw, sfreq: float, n_jobs: int | None) -> mne.io.B
         data = np.pad(raw.get_data(), ((0, 0), (0, extension)), "reflect", reflect_type="odd")
         longer = mne.io.RawArray(data, raw.info, first_samp=raw.first_samp, verbose="error")
         notes = raw.annotations.copy()
-        if (
-            notes.orig_time is None
-        ):  # set_annotations counts from the first sample
+        if notes.orig_time is None:  # set_annotations counts from the first sample
             notes.onset = notes.onset - raw.first_time
         raw = longer.set_annotations(notes, verbose="error")
     raw.resample(sfreq, npad=pad, n_jobs=n_jobs)

@@ -26,12 +26,14 @@ DTYPES = [
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"), reason="torch was built without oneDNN"
 )
-N_RUNS = packed._PRODUCTS_UNPACKED + 2  # the last two with packed weights
+N_UNPACKED = 2
+N_RUNS = N_UNPACKED + 2  # the last two with packed weights
 
 
 @pytest.fixture(autouse=True)
 def on_such_a_cpu(monkeypatch) -> None:
     monkeypatch.setattr(packed, "mkl_holds_back", lambda: True)
+    monkeypatch.setattr(packed, "_ROWS_UNPACKED", N_UNPACKED * packed._LEAST_ROWS)
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_layers_return_the_same(layer, dtype, shape, products) -> None:
     expected = runs(layer, values(*shape), dtype, packs=False)[0]
     assert not products
     found = runs(layer, values(*shape), dtype, packs=True)
-    assert products == [False] * packed._PRODUCTS_UNPACKED + [True] * 2
+    assert products == [False] * N_UNPACKED + [True] * 2
     tolerance = 1e-5 if dtype is torch.float32 else 2e-2
     for one in found:
         assert one.dtype is dtype
@@ -227,6 +229,18 @@ def test_float32_takes_no_more_memory_than_allowed(products, monkeypatch) -> Non
     assert products[-2:] == [True, False]
     with torch.no_grad():
         torch.testing.assert_close(found[-1], net(values(5, 48)))
+
+
+def test_large_products_count_by_their_rows(products, monkeypatch) -> None:
+    monkeypatch.setattr(packed, "_ROWS_UNPACKED", 400)
+    layer = linear(48, 64)
+    with torch.no_grad():
+        for rows, n_unpacked in ((values(2, 100, 48), 2), (values(7, 48), 5), (values(400, 48), 1)):
+            with packed_weights(layer):
+                for _ in range(8):
+                    layer(rows)
+            assert products == [False] * n_unpacked + [True] * (8 - n_unpacked)
+            products.clear()
 
 
 def test_ends_with_the_outermost_context(products) -> None:

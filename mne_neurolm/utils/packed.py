@@ -1,8 +1,9 @@
 """Weights laid out once for all products of an inference.
 
 On CPUs oneDNN lays out the other matrix of a product anew each time, and torch's autocast casts it
-before. Where nothing is trained both are done once: of a product of 2,000 rows that spares a tenth
-of the time, of one row half. What follows it (bias, GELU) is done while the result is in the cache.
+for each call. Where nothing is trained it is cast once, and laid out once if there is enough to
+multiply, which spares a tenth of the time of a product of 2,000 rows and half of that of one row.
+What follows (bias, GELU) is done while the result is in the cache.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from .products import cpu_has_bfloat16, is_served, mkl_holds_back, plain_product
 
 # Rows that the layout is made for. Others are multiplied as well, whatever their number.
 _ROWS = 2048
-# Packing takes as long as it spares in about as many products of 2,000 rows.
-_PRODUCTS_UNPACKED = 2
+# Packing takes about as long as it spares in products of so many rows together, where a product of
+# few rows, which is bound by memory, gains as much as one of 80.
+_ROWS_UNPACKED = 3500
+_LEAST_ROWS = 80
 # Weights in float32 stay there beside their layout, so of large models only some get one.
 _MOST_FLOAT32_BYTES = 2**30
 _active: ContextVar[_Packing | None] = ContextVar("weights are packed", default=None)
@@ -149,7 +152,7 @@ class _Packing(TorchFunctionMode):
         ):
             return None
         if isinstance(weight, nn.Parameter):
-            matrix = self._weight(weight, dtype, transposed)
+            matrix = self._weight(weight, dtype, transposed, rows.shape[:-1].numel())
             offset = bias if bias is None else self._bias(bias, dtype)
             algorithm = "none" if activation == "gelu" else ""  # of GELU: exact
             return _multiply(rows.to(dtype), matrix, offset, activation, algorithm)
@@ -159,16 +162,18 @@ class _Packing(TorchFunctionMode):
             return _multiply(rows, matrix, bias, "none", "")
         return None
 
-    def _weight(self, weight: Tensor, dtype: torch.dtype, transposed: bool) -> Tensor:
-        """Return a weight cast, and packed if it was asked for often enough."""
+    def _weight(self, weight: Tensor, dtype: torch.dtype, transposed: bool, n_rows: int) -> Tensor:
+        """Return a weight cast, and packed if it was multiplied with enough rows before."""
         key = id(weight), dtype, transposed
         known = self._known.get(key)
         if known is None:
             matrix = weight.detach().t() if transposed else weight.detach()
             known = self._known[key] = _Known(weight, matrix.to(dtype))
-        known.n_products += 1
-        if known.n_products == _PRODUCTS_UNPACKED + 1 and self._has_room(known.cast):
-            known.cast = torch.ops.mkldnn._reorder_linear_weight(known.cast, _ROWS)
+        if known.n_rows >= _ROWS_UNPACKED and not known.is_settled:
+            known.is_settled = True
+            if self._has_room(known.cast):
+                known.cast = torch.ops.mkldnn._reorder_linear_weight(known.cast, _ROWS)
+        known.n_rows += max(n_rows, _LEAST_ROWS)
         return known.cast
 
     def _bias(self, bias: Tensor, dtype: torch.dtype) -> Tensor:
@@ -197,13 +202,16 @@ class _Known:
         The parameter, so that no other one gets its identity.
     cast : Tensor
         Its values in the type of the products, perhaps packed.
-    n_products : int
-        How many were made with it.
+    n_rows : int
+        Rows that it was multiplied with. Default 0.
+    is_settled : bool
+        Whether it is packed, or there was no room for that. Default False.
     """
 
     parameter: Tensor
     cast: Tensor
-    n_products: int = 0
+    n_rows: int = 0
+    is_settled: bool = False
 
 
 # Function and number of arguments: rows, weight, bias, and whether the weight is transposed.

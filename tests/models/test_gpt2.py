@@ -57,6 +57,7 @@ def test_copies_are_fused_too(backbone) -> None:
 )
 def test_with_packed_weights(backbone, monkeypatch) -> None:
     monkeypatch.setattr(packed, "mkl_holds_back", lambda: True)
+    monkeypatch.setattr(packed, "_ROWS_UNPACKED", 100)
     fused = []
     multiply = packed._multiply
 
@@ -92,6 +93,7 @@ def test_with_packed_weights(backbone, monkeypatch) -> None:
 )
 def test_others_stay_as_they_are(config, monkeypatch) -> None:
     monkeypatch.setattr(packed, "mkl_holds_back", lambda: True)
+    monkeypatch.setattr(packed, "_ROWS_UNPACKED", 100)
     backbone = build_backbone(config).eval()
     assert not any(isinstance(module, FusedGPT2MLP) for module in backbone.modules())
     with torch.no_grad():

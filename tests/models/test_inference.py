@@ -68,6 +68,7 @@ def test_packed_weights_change_no_answer(
     for packs in (False, True):
         if packs:
             monkeypatch.setattr(packed, "mkl_holds_back", lambda: True)
+            monkeypatch.setattr(packed, "_ROWS_UNPACKED", 100)
         else:
             monkeypatch.setattr(packed, "_packable", lambda model: set())
         tokens = encode_patches(small_model, patches, **settings)
