@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from contextvars import copy_context
 from threading import Thread
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook
 from transformers.pytorch_utils import Conv1D
 
 from mne_neurolm.models.layers import MLP, gelu_after
@@ -172,6 +174,10 @@ def test_what_torch_refuses_is_refused(products) -> None:
                 F.linear(values(5, 48), layer.weight, layer.bias[:3])
             with pytest.raises(NotImplementedError):  # on CPUs
                 torch.mm(values(5, 64), layer.weight, torch.float32)
+            with pytest.raises(RuntimeError, match="must be a matrix"):
+                torch.mm(values(2, 5, 64), layer.weight)
+            with pytest.raises(RuntimeError, match="must be a matrix"):
+                torch.addmm(values(48), values(2, 5, 64), layer.weight)
             with pytest.raises(RuntimeError, match="same dtype"):
                 layer(values(5, 48).double())
     assert not products
@@ -179,11 +185,12 @@ def test_what_torch_refuses_is_refused(products) -> None:
 
 def test_all_else_is_left_to_torch(products) -> None:
     layer = linear(48, 64)
-    double = linear(48, 64).double()
+    double, empty = linear(48, 64).double(), nn.Parameter(values(0, 48))
     with torch.no_grad(), packed_weights(layer):
         for _ in range(N_RUNS):
             assert layer(values(48)).shape == (64,)
             assert layer(values(0, 48)).shape == (0, 64)
+            assert F.linear(values(5, 48), empty).shape == (5, 0)
             assert double(values(5, 48).double()).dtype is torch.float64
             assert torch.addmm(layer.bias, values(5, 64), values(64, 64), beta=0.5).shape == (5, 64)
             assert (values(2, 3, 4) @ values(2, 4, 5)).shape == (2, 3, 5)
@@ -220,9 +227,9 @@ def test_who_watches_a_layer_sees_what_it_returns(products) -> None:
     assert len(products) == 2
 
 
-def test_float32_takes_no_more_memory_than_allowed(products, monkeypatch) -> None:
+def test_layouts_beside_weights_take_no_more_memory_than_allowed(products, monkeypatch) -> None:
     first, second = linear(48, 64), linear(64, 64)
-    monkeypatch.setattr(packed, "_MOST_FLOAT32_BYTES", first.weight.nbytes + 4)
+    monkeypatch.setattr(packed, "_MOST_BYTES_BESIDE", first.weight.nbytes + 4)
     net = nn.Sequential(first, second)
     with torch.no_grad(), packed_weights(net):
         found = [net(values(5, 48)) for _ in range(N_RUNS)]
@@ -285,6 +292,61 @@ def test_weights_that_change_in_between_are_read_again() -> None:
         expected = runs(layer, x, torch.float32, packs=False)[0]
         for found in runs(layer, x, torch.float32, packs=True):
             torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_bias_that_is_no_parameter_is_read_each_time(dtype) -> None:
+    layer, x, bias = linear(48, 64), values(5, 48), values(128)[::2]
+    enabled = dtype is torch.bfloat16
+    with torch.no_grad(), packed_weights(layer), torch.autocast("cpu", dtype, enabled=enabled):
+        for _ in range(N_RUNS):
+            bias += 1.0
+            found = F.linear(x, layer.weight, bias)
+            expected = x @ layer.weight.T + bias
+            torch.testing.assert_close(found.float(), expected.float(), atol=5e-2, rtol=2e-2)
+        assert len(packed._active.get()._known) == 1
+
+
+def test_copies_of_the_context_outlive_it() -> None:
+    layer, x = Activated(linear(48, 64)), values(5, 48)
+    with torch.no_grad():
+        with packed_weights(layer):
+            layer(x)
+            context = copy_context()
+            packing = packed._active.get()
+        layer.layer.weight.mul_(2.0)
+        torch.testing.assert_close(context.run(layer, x), layer(x))
+    assert not packing._known
+
+
+@pytest.mark.parametrize("watch", ["hook", "pre-hook", "all modules", "forward"])
+def test_layers_that_are_watched_are_called(watch) -> None:
+    layer, seen, x = linear(48, 64), [], values(5, 48)
+    with ExitStack() as stack:
+        if watch == "hook":
+            layer.register_forward_hook(lambda *_: seen.append(1))
+        elif watch == "pre-hook":
+            layer.register_forward_pre_hook(lambda *_: seen.append(1))
+        elif watch == "all modules":
+            handle = register_module_forward_hook(lambda *_: seen.append(1))
+            stack.callback(handle.remove)
+        else:
+            layer.forward = lambda x: seen.append(1) or nn.Linear.forward(layer, x)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(packed_weights(layer))
+        gelu_after(layer, x)
+    assert seen == [1]
+
+
+def test_parts_that_are_compiled_inside() -> None:
+    """As by torch.compile, which leaves no trace on the module; without a compiler's back end."""
+    layer, x = Activated(linear(48, 64)), values(5, 48)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        expected = layer(x)
+        with packed_weights(layer):
+            for _ in range(N_RUNS):
+                torch.testing.assert_close(compiled(x), expected)
 
 
 def test_compiled_modules_are_left_to_their_compiler() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..utils.optional import hide_broken_torchaudio
-from .layers import gelu_after
+from .layers import gelu_after, is_watched
 
 with hide_broken_torchaudio():
     from transformers.activations import GELUActivation
@@ -21,6 +21,8 @@ class FusedGPT2MLP(GPT2MLP):
 
     def forward(self, hidden_states: Any) -> torch.Tensor:
         """Apply the layer to the last axis."""
+        if not _is_exact(self.act) or is_watched(self.act):
+            return super().forward(hidden_states)
         return self.dropout(self.c_proj(gelu_after(self.c_fc, hidden_states)))
 
 

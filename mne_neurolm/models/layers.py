@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,19 +90,40 @@ def gelu_after(layer: nn.Module, x: Tensor) -> Tensor:
     y : Tensor, shape (..., n_outputs)
         Its output after an exact GELU.
     """
-    is_watched = layer._forward_hooks or layer._forward_pre_hooks
     # The compiler fuses the two itself, and can't see what is packed.
-    if not is_watched and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and not is_watched(layer):
         y = None
         if type(layer) is nn.Linear:
             y = packed_gelu(x, layer.weight, layer.bias, transposed=False)
         elif type(layer) is Conv1D:
-            y = packed_gelu(
-                x, layer.get_parameter("weight"), layer.get_parameter("bias"), transposed=True
-            )
+            weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)
+            y = packed_gelu(x, weight, bias, transposed=True)
         if y is not None:
             return y
     return F.gelu(layer(x))
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Return whether someone wants to see or change what goes in and comes out of a module.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+
+    Returns
+    -------
+    answer : bool
+        True if there are hooks on its forward pass, or on that of all modules, or if its
+        ``forward`` was replaced. Then it has to be called.
+    """
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or nn.modules.module._global_forward_hooks
+        or nn.modules.module._global_forward_pre_hooks
+        or "forward" in vars(module)
+    )
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:

@@ -27,8 +27,8 @@ _ROWS = 2048
 # few rows, which is bound by memory, gains as much as one of 80.
 _ROWS_UNPACKED = 3500
 _LEAST_ROWS = 80
-# Weights in float32 stay there beside their layout, so of large models only some get one.
-_MOST_FLOAT32_BYTES = 2**30
+# What needs no cast stays there beside its layout, so of large models only some get one.
+_MOST_BYTES_BESIDE = 2**30
 _active: ContextVar[_Packing | None] = ContextVar("weights are packed", default=None)
 
 
@@ -39,7 +39,7 @@ def packed_weights(model: nn.Module) -> Iterator[None]:
     Parameters
     ----------
     model : torch.nn.Module
-        The model that will run, on its device. Its weights must not change meanwhile.
+        The model that will run forward, on its device. Its weights must not change meanwhile.
 
     Notes
     -----
@@ -58,6 +58,7 @@ def packed_weights(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         _active.reset(token)
+        packing.close()
 
 
 def packed_gelu(
@@ -120,15 +121,21 @@ class _Packing(TorchFunctionMode):
         super().__init__()
         self._dtypes = dtypes
         self._known: dict[tuple[int, torch.dtype, bool], _Known] = {}  # bool: transposed
-        self._n_float32_bytes = 0
+        self._n_bytes_beside = 0
+
+    def close(self) -> None:
+        """Forget all weights, and leave all to torch; contexts of Python may be copied."""
+        self._known.clear()
+        self._dtypes = frozenset()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         """Do products with weights; all else as ever."""
-        operands = None if kwargs else _OPERANDS.get((func, len(args)))
+        operands_of = None if kwargs else _OPERANDS.get((func, len(args)))
+        operands = operands_of(*args) if operands_of is not None else None
         if operands is not None:
-            result = self.product(*operands(*args))
+            result = self.product(*operands)
             if result is not None:
                 return result
         return func(*args, **(kwargs or {}))
@@ -145,7 +152,8 @@ class _Packing(TorchFunctionMode):
         casts = torch.is_autocast_enabled("cpu")
         dtype = torch.get_autocast_dtype("cpu") if casts else weight.dtype
         if (
-            torch.is_grad_enabled()
+            torch.compiler.is_compiling()
+            or torch.is_grad_enabled()
             or dtype not in self._dtypes
             or not all(_is_plain(x, casts, dtype) for x in (rows, weight, bias) if x is not None)
             or not _is_product(rows, weight, bias, transposed)
@@ -171,24 +179,26 @@ class _Packing(TorchFunctionMode):
             known = self._known[key] = _Known(weight, matrix.to(dtype))
         if known.n_rows >= _ROWS_UNPACKED and not known.is_settled:
             known.is_settled = True
-            if self._has_room(known.cast):
+            if self._has_room(known):
                 known.cast = torch.ops.mkldnn._reorder_linear_weight(known.cast, _ROWS)
         known.n_rows += max(n_rows, _LEAST_ROWS)
         return known.cast
 
     def _bias(self, bias: Tensor, dtype: torch.dtype) -> Tensor:
+        if not isinstance(bias, nn.Parameter):
+            return bias.to(dtype).contiguous()
         key = id(bias), dtype, False
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = _Known(bias, bias.detach().to(dtype).contiguous())
         return known.cast
 
-    def _has_room(self, matrix: Tensor) -> bool:
-        if matrix.dtype is not torch.float32:
-            return True  # it takes the place of the cast one
-        if self._n_float32_bytes + matrix.nbytes > _MOST_FLOAT32_BYTES:
+    def _has_room(self, known: _Known) -> bool:
+        if known.cast.dtype is not known.parameter.dtype:
+            return True  # the layout takes the place of the cast weight
+        if self._n_bytes_beside + known.cast.nbytes > _MOST_BYTES_BESIDE:
             return False
-        self._n_float32_bytes += matrix.nbytes
+        self._n_bytes_beside += known.cast.nbytes
         return True
 
 
@@ -214,12 +224,14 @@ class _Known:
     is_settled: bool = False
 
 
+_Operands = tuple[Tensor, Tensor, Tensor | None, bool]
 # Function and number of arguments: rows, weight, bias, and whether the weight is transposed.
-_OPERANDS: dict[tuple[Any, int], Callable[..., tuple[Tensor, Tensor, Tensor | None, bool]]] = {
+_OPERANDS: dict[tuple[Any, int], Callable[..., _Operands | None]] = {
     (F.linear, 2): lambda a, w: (a, w, None, False),
     (F.linear, 3): lambda a, w, c: (a, w, c, False),
-    (torch.addmm, 3): lambda c, a, b: (a, b, c, True),
-    (torch.mm, 2): lambda a, b: (a, b, None, True),
+    # Of these two torch takes matrices only.
+    (torch.addmm, 3): lambda c, a, b: (a, b, c, True) if a.dim() == 2 else None,
+    (torch.mm, 2): lambda a, b: (a, b, None, True) if a.dim() == 2 else None,
     (torch.matmul, 2): lambda a, b: (a, b, None, True),
     (Tensor.matmul, 2): lambda a, b: (a, b, None, True),  # also @
 }
@@ -233,7 +245,7 @@ def _multiply(
 
 def _is_product(rows: Tensor, weight: Tensor, bias: Tensor | None, transposed: bool) -> bool:
     """Return whether shapes fit; where they don't, torch is to say so."""
-    if rows.dim() < 2 or not rows.numel() or weight.dim() != 2:
+    if rows.dim() < 2 or weight.dim() != 2 or not rows.numel() or not weight.numel():
         return False
     n_outputs, n_inputs = weight.shape[::-1] if transposed else weight.shape
     return rows.shape[-1] == n_inputs and (bias is None or bias.shape == (n_outputs,))

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from torch.nn import functional as F
 from transformers import AutoModel, GPT2Config, LlamaConfig, PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
@@ -46,6 +47,26 @@ def test_dropout_stays(backbone) -> None:
     (mlp, _) = mlps(backbone)
     mlp.dropout.p = 1.0
     assert not mlp.train()(EMBEDS).any()
+
+
+def test_what_is_done_to_the_activation_counts(backbone) -> None:
+    (mlp, other), seen = mlps(backbone), []
+    mlp.act.register_forward_hook(lambda *_: seen.append(1))
+    mlp(EMBEDS)
+    assert seen == [1]
+    other.act = torch.nn.ReLU()
+    torch.testing.assert_close(other(EMBEDS), GPT2MLP.forward(other, EMBEDS))
+    assert not torch.allclose(other(EMBEDS), other.c_proj(F.gelu(other.c_fc(EMBEDS))))
+
+
+def test_weights_may_be_given_to_the_call(backbone) -> None:
+    """As to compute gradients of each sample."""
+    (mlp, _) = mlps(backbone)
+    weights = {name: 2 * weight.detach() for name, weight in mlp.named_parameters()}
+    found = torch.func.functional_call(mlp, weights, EMBEDS)
+    assert not torch.allclose(found, mlp(EMBEDS))
+    mlp.load_state_dict(weights)
+    torch.testing.assert_close(found, mlp(EMBEDS))
 
 
 def test_copies_are_fused_too(backbone) -> None:
