@@ -42,13 +42,13 @@ def on_such_a_cpu(monkeypatch) -> None:
 def products(monkeypatch) -> list[bool]:
     """Return a list that notes of each product whether its weight was packed."""
     seen: list[bool] = []
-    multiply = packed._multiply
+    multiply = packed.multiply
 
     def note(rows, weight, *others):
         seen.append(weight.is_mkldnn)
         return multiply(rows, weight, *others)
 
-    monkeypatch.setattr(packed, "_multiply", note)
+    monkeypatch.setattr(packed, "multiply", note)
     return seen
 
 

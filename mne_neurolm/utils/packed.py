@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from .products import cpu_has_bfloat16, is_served, mkl_holds_back, plain_products
+from .products import (
+    cpu_has_bfloat16,
+    has_onednn,
+    is_served,
+    mkl_holds_back,
+    multiply,
+    plain_products,
+)
 
 # Rows that the layout is made for. Others are multiplied as well, whatever their number.
 _ROWS = 2048
@@ -94,9 +101,7 @@ def _packable(model: nn.Module) -> set[torch.dtype]:
     if (
         parameter is None
         or not parameter.is_cpu
-        or not torch.backends.mkldnn.enabled
-        # What torch's own compiler calls; no part of its public functions.
-        or not hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        or not has_onednn()
         or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     ):
         return set()
@@ -162,12 +167,11 @@ class _Packing(TorchFunctionMode):
         if isinstance(weight, nn.Parameter):
             matrix = self._weight(weight, dtype, transposed, rows.shape[:-1].numel())
             offset = bias if bias is None else self._bias(bias, dtype)
-            algorithm = "none" if activation == "gelu" else ""  # of GELU: exact
-            return _multiply(rows.to(dtype), matrix, offset, activation, algorithm)
+            return multiply(rows.to(dtype), matrix, offset, activation)
         # What was computed on the way may be gone the next time.
         matrix = weight.t() if transposed else weight
         if activation == "none" and not casts and is_served(rows, matrix, bias):
-            return _multiply(rows, matrix, bias, "none", "")
+            return multiply(rows, matrix, bias)
         return None
 
     def _weight(self, weight: Tensor, dtype: torch.dtype, transposed: bool, n_rows: int) -> Tensor:
@@ -235,12 +239,6 @@ _OPERANDS: dict[tuple[Any, int], Callable[..., _Operands | None]] = {
     (torch.matmul, 2): lambda a, b: (a, b, None, True),
     (Tensor.matmul, 2): lambda a, b: (a, b, None, True),  # also @
 }
-
-
-def _multiply(
-    rows: Tensor, weight: Tensor, bias: Tensor | None, activation: str, algorithm: str
-) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], algorithm)
 
 
 def _is_product(rows: Tensor, weight: Tensor, bias: Tensor | None, transposed: bool) -> bool:

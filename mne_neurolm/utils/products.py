@@ -79,13 +79,49 @@ def mkl_holds_back() -> bool:
     """
     return bool(
         torch.backends.mkl.is_available()
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and has_onednn()
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and _is_by_amd()
+    )
+
+
+def has_onednn() -> bool:
+    """Return whether :func:`multiply` can be called.
+
+    Returns
+    -------
+    answer : bool
+        Whether torch has oneDNN, and lets it be used.
+    """
+    return bool(
+        torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
         # What torch's own compiler calls; no part of its public functions.
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
+
+
+def multiply(rows: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
+    """Return a product by oneDNN: ``activation(rows @ weight.T + bias)``.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (..., n_inputs)
+        The rows.
+    weight : Tensor, shape (n_outputs, n_inputs)
+        What they are multiplied with, or its layout.
+    bias : Tensor, shape (n_outputs,) | None
+        What is added.
+    activation : "none" | "gelu"
+        What follows; GELU is exact. Default none.
+
+    Returns
+    -------
+    product : Tensor, shape (..., n_outputs)
+        The product, in the type of the rows.
+    """
+    algorithm = "none" if activation == "gelu" else ""
+    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], algorithm)
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +161,7 @@ class _OneDNN(TorchDispatchMode):
         if func in _OPERANDS and not kwargs:
             rows, weight, bias = _OPERANDS[func](*args)
             if is_served(rows, weight, bias):
-                return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+                return multiply(rows, weight, bias)
         return func(*args, **(kwargs or {}))
 
 

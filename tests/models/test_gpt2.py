@@ -80,13 +80,13 @@ def test_with_packed_weights(backbone, monkeypatch) -> None:
     monkeypatch.setattr(packed, "mkl_holds_back", lambda: True)
     monkeypatch.setattr(packed, "_ROWS_UNPACKED", 100)
     fused = []
-    multiply = packed._multiply
+    multiply = packed.multiply
 
-    def note(rows, weight, bias, activation, algorithm):
+    def note(rows, weight, bias, activation):
         fused.append(activation)
-        return multiply(rows, weight, bias, activation, algorithm)
+        return multiply(rows, weight, bias, activation)
 
-    monkeypatch.setattr(packed, "_multiply", note)
+    monkeypatch.setattr(packed, "multiply", note)
     with torch.no_grad():
         expected = backbone(inputs_embeds=EMBEDS).last_hidden_state
         assert not fused
