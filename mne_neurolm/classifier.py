@@ -143,7 +143,9 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
     Notes
     -----
     A longer answer is less likely as text, before anything is tuned: for zero-shot classification
-    use answers of equal length, or ``Task(..., options=True)``, which answers with a letter.
+    use answers of equal length, in words, since the bundled models have not learnt to read options
+    listed by letter. Tuned on the task, a classifier learns what each letter stands for, so
+    ``NeuroLMClassifier("hmc")`` works with ``"tiny"``.
 
     The released code generates five tokens and parses them; a failed parse counts as the last
     class. Here the log-probability of each answer is computed exactly, in one forward pass.

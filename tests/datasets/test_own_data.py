@@ -25,7 +25,8 @@ if not PAGE.exists():
     pytest.skip("the tests run outside a clone of the repository", allow_module_level=True)
 
 pytestmark = [
-    # MOABB 1.7.2 and h5py 3.16, as in test_moabb.py
+    # MOABB 1.7.2 with MNE 1.13 and h5py 3.16, as in test_moabb_datasets.py
+    pytest.mark.filterwarnings("ignore:Montage name 'standard_10:FutureWarning"),
     pytest.mark.filterwarnings("ignore:Creating a dataset without passing data or dtype"),
 ]
 
@@ -95,8 +96,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path) ->
     return tmp_path
 
 
-def test_every_block_runs(place: Path) -> None:
+def test_every_block_runs(place: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("moabb", reason="MOABB is not installed")
+    recordings = shared_data / "mne_data"
+    if not (recordings / "MNE-eegbci-data").is_dir():
+        pytest.skip(f"no EEGBCI recordings in {recordings}")
+    monkeypatch.setenv("MNE_DATA", str(recordings))
     names: dict[str, Any] = {}
     seen: dict[str, list[Any]] = {}
     for number, block in enumerate(blocks("python")):
@@ -123,6 +128,10 @@ def test_every_block_runs(place: Path) -> None:
     assert names["pipe"][0].fit(arrays).ch_names_ == tuple(scalp.ch_names)
     for scores in (names["ours"], names["baseline"]):
         assert scores.shape == (2,) and np.isfinite(scores).all()
+    imagined = names["imagined"]
+    assert len(imagined) == 45
+    assert (imagined.info["highpass"], imagined.info["lowpass"]) == (0.1, 75.0)
+    assert set(names["classifier"].classes_) == {"left_hand", "right_hand"}
     assert len(names["results"]) == 2 and names["results"]["score"].between(0, 1).all()
     # The file of doc/evaluation.rst is for these epochs.
     (place / "epochs").mkdir()
