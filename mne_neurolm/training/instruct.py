@@ -140,7 +140,8 @@ def tune_instructions(
         Default 1; the paper has 0 (Eq. 10).
     average : float
         Decay of an exponential moving average of the weights, such as 0.99; the average is what is
-        validated and returned. Default 0: the weights as they are.
+        validated and returned. After t steps it is at most (1 + t) / (10 + t), so that 0.98 and
+        0.99 are the same in 440 steps. Default 0: the weights as they are.
     config : TrainingConfig | None
         None: Table 9 with the batches of one GPU.
     device : str
