@@ -8,7 +8,7 @@ import pytest
 from pages import read_blocks, run_page
 
 # Blocks of Python of each page, and those of which the page shows what they print.
-SIZES = {"signal_path": (9, 8), "tokens": (8, 8), "tasks": (10, 9), "models": (3, 3)}
+SIZES = {"signal_path": (10, 9), "tokens": (8, 8), "tasks": (10, 9), "models": (5, 5)}
 
 
 @pytest.mark.parametrize("page", SIZES)
