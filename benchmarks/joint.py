@@ -5,11 +5,11 @@
 ``DIR`` is described in ``tools/tiny_data.py``. There are ten rounds. Each holds out one of the ten
 people of SMNI (its two tasks), one of five folds of the 31 people of Workload
 (``StratifiedGroupKFold``, shuffled, seed 0; every fold is held out in two rounds), and one of five
-folds of the 45 imagery trials. One model is tuned on the rest of all tasks together, and asked the
-questions as they are, in a wording that was not in its training, and, where a task lists options,
-with these in another order. Scores of Workload are means over rounds, those of the others are of
-all people or trials together (imagery is divided in two ways), and ± is the standard deviation over
-seeds.
+folds each of the 45 trials of an imagined and of a closed fist. One model is tuned on the rest of
+all tasks together, and asked the questions as they are, in a wording that was not in its training,
+and, where a task lists options, with these in another order. Scores of Workload are means over
+rounds, those of the others are of all people or trials together (those of fists are divided in two
+ways), and ± is the standard deviation over seeds.
 
 With ``--single``, models are tuned on one task each, for at least as many passes over it as in
 joint tuning. Workload's five folds are then tuned once each, not twice, so its deviation over seeds
@@ -62,7 +62,7 @@ def held_out(data: Data, number: int) -> dict[str, np.ndarray]:
             folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
             splits = list(folds.split(labels, labels, subjects))
             rows[name] = splits[number // 2][1]
-        elif name == "imagery":
+        elif name in ("imagery", "execution"):
             splits = list(
                 StratifiedKFold(5, shuffle=True, random_state=number // 5).split(labels, labels)
             )

@@ -23,7 +23,9 @@ from mne_neurolm.patches import Patches, make_patches
 TRAINING_SUBJECTS = range(26)  # of EEGMAT: 26 to 30 are the paper's validation subjects
 SUBJECTS = range(31)  # the paper's test subjects are not among the recordings
 WINDOW = 4.0  # seconds
-IMAGERY_RUNS = (4, 8, 12)  # of eegmmidb: imagined left and right fist
+# Of eegmmidb: left and right fist.
+IMAGERY_RUNS = (4, 8, 12)
+EXECUTION_RUNS = (3, 7, 11)
 
 WORKLOAD = get_task("workload")
 STIMULUS = Task(
@@ -61,13 +63,26 @@ IMAGERY = Task(
         "Which fist is imagined?",
     ),
 )
-TASKS = (WORKLOAD, STIMULUS, GROUP, IMAGERY)
+# Beside imagery, whose tens of trials are learnt by heart among the many windows of the others.
+# What helps is that both are answered alike: see the card of "tiny".
+EXECUTION = Task(
+    "execution",
+    "Which fist does the subject close?",
+    {"T1": "left", "T2": "right"},
+    phrasings=(
+        "Which hand closes in this EEG segment?",
+        "The movement of which fist is made?",
+        "Which fist is closed?",
+    ),
+)
+TASKS = (WORKLOAD, STIMULUS, GROUP, IMAGERY, EXECUTION)
 # Wordings that no tuning uses: whether answers depend on the letter of a question.
 UNSEEN = {
     "workload": "Is the subject of this EEG segment working hard mentally?",
     "stimulus": "Which picture is in front of the subject?",
     "group": "In which group is this person?",
     "imagery": "Which fist is closed in imagination?",
+    "execution": "Which fist moves?",
 }
 
 
@@ -115,7 +130,11 @@ def load_labelled(data: Path) -> dict[str, Labelled]:
     labels = np.array(["No", "Yes"])[epochs.metadata["label"].to_numpy(dtype=int)]
     subjects = epochs.metadata["subject"].astype(str).to_numpy(dtype=str)
     workload = Labelled(make_patches(epochs), labels, subjects)
-    return {"workload": workload, **load_visual(data), "imagery": load_imagery(data)}
+    fists = {
+        "imagery": load_fists(data, IMAGERY_RUNS),
+        "execution": load_fists(data, EXECUTION_RUNS),
+    }
+    return {"workload": workload, **load_visual(data), **fists}
 
 
 def load_visual(data: Path) -> dict[str, Labelled]:
@@ -139,11 +158,11 @@ def load_visual(data: Path) -> dict[str, Labelled]:
     }
 
 
-def load_imagery(data: Path) -> Labelled:
-    """Return imagined fists of subject 1."""
+def load_fists(data: Path, runs: Collection[int]) -> Labelled:
+    """Return trials of the left and right fist of subject 1 in some runs."""
     epochs = []
     for path in _runs(data):
-        if int(path.stem[-2:]) in IMAGERY_RUNS:
+        if int(path.stem[-2:]) in runs:
             raw = prepare_raw(mne.io.read_raw_edf(path, preload=True), line_freq=60.0)
             events, ids = mne.events_from_annotations(raw, {"T1": 1, "T2": 2})
             epochs.append(mne.Epochs(raw, events, ids, 0.0, 4.0, baseline=None, preload=True))

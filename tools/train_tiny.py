@@ -3,7 +3,7 @@
     python tools/train_tiny.py --data DIR [--output mne_neurolm/assets]
 
 ``DIR`` is described in ``tools/tiny_data.py``. ``tiny`` has seen EEG and text but no label of any
-recording; ``tiny-joint`` is ``tiny`` tuned on four tasks together. Both are model directories:
+recording; ``tiny-joint`` is ``tiny`` tuned on five tasks together. Both are model directories:
 weights in float16, text tokenizer, and ``training.json`` with sizes and losses.
 """
 

@@ -20,7 +20,7 @@ _ENTRIES = {
     "model": """
 model : str | Path | NeuroLM
     The network: ``"tiny"``, which is part of the package and works offline (``"tiny-joint"`` is the
-    same, tuned on four tasks); ``"neurolm-b"``,
+    same, tuned on five tasks); ``"neurolm-b"``,
     ``"neurolm-l"`` or ``"neurolm-xl"``, the authors' released weights, downloaded and converted on
     first use; a directory written by ``save_pretrained`` or by the convert command; a ``.pt``
     file of the released format; the id of a repository on the Hugging Face hub; or a model in
