@@ -5,11 +5,11 @@
 ``DIR`` is described in ``tools/tiny_data.py``. There are ten rounds. Each holds out one of the ten
 people of SMNI (its two tasks), one of five folds of the 31 people of Workload
 (``StratifiedGroupKFold``, shuffled, seed 0; every fold is held out in two rounds), and one of five
-folds each of the 45 trials of an imagined and of a closed fist. One model is tuned on the rest of
-all tasks together, and asked the questions as they are, in a wording that was not in its training,
-and, where a task lists options, with these in another order. Scores of Workload are means over
-rounds, those of the others are of all people or trials together (those of fists are divided in two
-ways), and ± is the standard deviation over seeds.
+folds of the 45 trials of an imagined fist and one of the 45 of a closed fist. One model is tuned on
+the rest of all tasks together, and asked the questions as they are, in a wording that was not in
+its training, and, where a task lists options, with these in another order. Scores of Workload are
+means over rounds, those of the others are of all people or trials together (those of fists are
+divided in two ways), and ± is the standard deviation over seeds.
 
 With ``--single``, models are tuned on one task each, for at least as many passes over it as in
 joint tuning. Workload's five folds are then tuned once each, not twice, so its deviation over seeds
@@ -48,7 +48,8 @@ from mne_neurolm.training import TrainingConfig
 from mne_neurolm.training.sampling import task_shares
 
 N_ROUNDS = 10
-# Half of the rounds has all folds of Workload and people of both groups.
+# Half of the rounds has all folds of Workload and people of both groups, but 34 of the 45 trials of
+# fists, of which some are in it twice.
 _ORDER = [*range(0, N_ROUNDS, 2), *range(1, N_ROUNDS, 2)]
 _SHOWN = ("balanced_accuracy", "auc_pr", "auroc", "cohen_kappa")
 Data = dict[str, tuple[EEGTokens, np.ndarray, np.ndarray]]

@@ -110,7 +110,8 @@ class NeuroLMClassifier(NamesRevision, AnswersQuestions, ClassifierMixin, NetPar
     average : float
         Decay of an exponential moving average of the weights, such as 0.99, which is what is
         validated and predicts. After t steps it is at most (1 + t) / (10 + t), so that 0.98 and
-        0.99 are the same in 440 steps. Default 0.98; 0 takes the weights as they are, as the paper.
+        0.99 are the same in the first 440 steps. Default 0.98; 0 takes the weights as they are, as
+        the paper.
     cache : str | pathlib.Path | HiddenCache | None
         Folder in which the frozen encoder's hidden states are kept, so that other fits and
         predictions with the same EEG need not compute them. Default None: no cache.

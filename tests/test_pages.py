@@ -8,7 +8,13 @@ import pytest
 from pages import read_blocks, run_page
 
 # Blocks of Python of each page, and those of which the page shows what they print.
-SIZES = {"signal_path": (10, 9), "tokens": (8, 8), "tasks": (10, 9), "models": (5, 5)}
+SIZES = {
+    "signal_path": (10, 9),
+    "tokens": (8, 8),
+    "tasks": (10, 9),
+    "models": (5, 5),
+    "tuning": (6, 0),
+}
 
 
 @pytest.mark.parametrize("page", SIZES)
@@ -54,6 +60,13 @@ def test_models(tmp_path, monkeypatch) -> None:
     names, _ = run_page("models")
     assert names["again"].model_ is not names["tuned"].model_
     assert (tmp_path / "tuned" / "model.safetensors").exists()
+
+
+def test_tuning(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names, _ = run_page("tuning")
+    assert names["scores"].shape == (2,) and ((names["scores"] >= 0) & (names["scores"] <= 1)).all()
+    assert set(names["search"].best_params_) == {"neurolmclassifier__lr"}
 
 
 def test_quickstart(tmp_path, monkeypatch) -> None:

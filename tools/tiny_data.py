@@ -63,8 +63,8 @@ IMAGERY = Task(
         "Which fist is imagined?",
     ),
 )
-# Beside imagery, whose tens of trials are learnt by heart among the many windows of the others.
-# What helps is that both are answered alike: see the card of "tiny".
+# Related to imagery, whose 45 trials are otherwise learnt by heart among the many windows of the
+# other tasks. See the card of "tiny" for what it brings.
 EXECUTION = Task(
     "execution",
     "Which fist does the subject close?",

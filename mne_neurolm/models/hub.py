@@ -15,7 +15,7 @@ from .convert import convert_checkpoint, load_converted
 from .neurolm import NeuroLM
 from .text import SEP, load_text_tokenizer
 
-# The models that are part of the package: one that has seen no label, and one that is tuned on four
+# The models that are part of the package: one that has seen no label, and one that is tuned on five
 # tasks. Both have the same neural tokenizer.
 BUNDLED = {name: str(files("mne_neurolm") / "assets" / name) for name in ("tiny", "tiny-joint")}
 TINY = BUNDLED["tiny"]

@@ -141,7 +141,7 @@ def tune_instructions(
     average : float
         Decay of an exponential moving average of the weights, such as 0.99; the average is what is
         validated and returned. After t steps it is at most (1 + t) / (10 + t), so that 0.98 and
-        0.99 are the same in 440 steps. Default 0: the weights as they are.
+        0.99 are the same in the first 440 steps. Default 0: the weights as they are.
     config : TrainingConfig | None
         None: Table 9 with the batches of one GPU.
     device : str
