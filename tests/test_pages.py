@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pages
 import pytest
@@ -57,7 +59,12 @@ def test_tasks() -> None:
 
 def test_models(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(pages.DOC.parent / "tools"))
+    tiny_data = importlib.import_module("tiny_data")
     names, _ = run_page("models")
+    for task in tiny_data.TASKS[1:]:  # the first is known by name
+        shown = names[task.name]
+        assert (shown.prompt(), shown.answers) == (task.prompt(), task.answers)
     assert names["again"].model_ is not names["tuned"].model_
     assert (tmp_path / "tuned" / "model.safetensors").exists()
 

@@ -23,9 +23,8 @@ from mne_neurolm.patches import Patches, make_patches
 TRAINING_SUBJECTS = range(26)  # of EEGMAT: 26 to 30 are the paper's validation subjects
 SUBJECTS = range(31)  # the paper's test subjects are not among the recordings
 WINDOW = 4.0  # seconds
-# Of eegmmidb: left and right fist.
-IMAGERY_RUNS = (4, 8, 12)
-EXECUTION_RUNS = (3, 7, 11)
+IMAGERY_RUNS = (4, 8, 12)  # of eegmmidb: imagined left and right fist
+EXECUTION_RUNS = (3, 7, 11)  # the same fists, closed
 
 WORKLOAD = get_task("workload")
 STIMULUS = Task(
